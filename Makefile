@@ -9,7 +9,8 @@ BABYLM_DEMO_FLAGS ?=
 # `make bench ONLY=train/gemma2-10m/fp32` runs one benchmark. `make bench ONLY=train` runs all
 # benchmarks with names that begin with `train`.
 ONLY ?=
-# `make chaos ROUNDS=200` runs 200 jobs with seeded faults. It does not repeat a finished round.
+# `make chaos ROUNDS=200` runs 200 jobs with random faults. A round has the jobs and faults of one
+# seed, and the command does not repeat a finished round.
 ROUNDS ?= small
 # `make chaos STORE=postgres` uses a temporary Postgres server instead of SQLite.
 STORE ?= sqlite

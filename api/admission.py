@@ -23,7 +23,8 @@ class Admission:
 
     Routing and validation take about a millisecond of the event loop for each request. 400 requests
     at once would block all other tasks for half a second. With this middleware other tasks run in
-    between. A request leaves the queue when it begins, so a slow client does not delay others.
+    between. A request leaves the queue when it begins, so a slow client does not delay the requests
+    in the queue.
     """
 
     def __init__(self, app: ASGIApp, *, delay: QueueDelay | None = None) -> None:

@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 """Accepted suffixes. xz is not accepted, because one stream may need 4 GiB of memory."""
 ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Accepted compression methods of zip members. `zipfile` decompresses bzip2 and LZMA without a
-limit on the output."""
+"""Accepted compression methods of zip members. bzip2 and LZMA are not accepted, because `zipfile`
+decompresses them without a limit on the output."""
 METHOD_NAMES = {9: "deflate64", 12: "bzip2", 14: "LZMA", 93: "zstd", 95: "xz", 98: "PPMd"}
 MAX_MEMBERS = 10_000
 MAX_EXPANDED_BYTES = 8 << 30
@@ -33,8 +33,8 @@ to 10; a decompression bomb has a higher one."""
 FREE_BYTES = 16 << 20
 """Bytes of content that are allowed on top of MAX_RATIO, because small archives may exceed it."""
 MAX_READ_BYTES = 4 << 20
-"""Maximum number of bytes that `zipfile` may read at once. It reads the whole central directory,
-which lists the members, at once."""
+"""Maximum number of bytes that `zipfile` may read at once. This also limits the central directory
+(the list of the members), because `zipfile` reads all of it at once."""
 
 Member = tuple[PurePosixPath, "Reader"]
 
@@ -84,7 +84,7 @@ def is_archive(name: str) -> bool:
 
 
 def members(path: Path, name: str, wanted: Callable[[PurePosixPath], bool]) -> Iterator[Member]:
-    """Yields path and content of each regular file if `wanted` returns True for the path.
+    """Yields path and content of each regular file for whose path `wanted` returns True.
 
     Read each file before you take the next one.
 

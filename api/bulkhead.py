@@ -29,7 +29,7 @@ class Bulkhead:
         max_waiting: int | None = None,
         max_wait_seconds: float = BURST_SECONDS,
     ) -> None:
-        """If `max_waiting` is None, any number of callers may wait, for any time."""
+        """Sets the limits. With None for `max_waiting`, callers wait without any limit."""
         self._max_threads = max_threads
         self._max_waiting = max_waiting
         self._max_wait_seconds = None if max_waiting is None else max_wait_seconds

@@ -202,7 +202,7 @@ def check_corpus(spec: JobSpec, data_dir: Path) -> None:
         stems = [file.stem for file in files]
         missing = [stem for stem in spec.data.sources or () if stem not in stems]
         if missing:
-            message = f"{name} has no {', '.join(missing)}; it has: {', '.join(stems)}"
+            message = f"{name} has no source {', '.join(missing)}; it has: {', '.join(stems)}"
             faults.append(("data.sources", message, spec.data.sources))
     if faults:
         detail = "; ".join(f"{field}: {message}" for field, message, _ in faults)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 BURST_SECONDS = 5.0
 """Maximum seconds that a request waits in a burst."""
 OVERLOAD_SECONDS = 0.05
-"""Maximum seconds that a request waits if the queue has not been empty for BURST_SECONDS."""
+"""Maximum seconds that a request waits once BURST_SECONDS have passed since the queue was empty."""
 
 
 class QueueDelay:
@@ -14,8 +14,8 @@ class QueueDelay:
 
     The requests of a burst may wait, because the last one is answered after a few seconds. Under
     sustained overload a first-in-first-out queue stays full, and every request waits for the whole
-    queue. Then a request that has waited for more than OVERLOAD_SECONDS is refused, so that the
-    service answers recent requests. This method is controlled delay (Nichols and Jacobson 2012,
+    queue. In that case a request that has waited for more than OVERLOAD_SECONDS is refused, so that
+    the service answers recent requests. This method is controlled delay (Nichols and Jacobson 2012,
     "Controlling Queue Delay", ACM Queue 10(5)), as adapted to servers by Maurer 2015, "Fail at
     Scale", ACM Queue 13(8).
     """

@@ -18,8 +18,8 @@ READ_THREADS = 2
 with each other and with the event loop for the interpreter lock: with four threads the slowest
 hundredth of the reads took several times as long. With one, a long read would delay all others."""
 WRITE_THREADS = 4
-"""Number of threads for writes. Reads have their own threads, so they continue while writes wait:
-SQLite allows one writer at a time."""
+"""Number of threads for writes. SQLite allows one writer at a time, so writes wait for each other.
+Reads do not wait with them, because they have their own threads."""
 FOLLOW_THREADS = 2
 FILE_THREADS = 4
 MAX_WAITING_READS = 512
@@ -42,7 +42,8 @@ class Context:
         default_factory=lambda: Bulkhead(max_threads=WRITE_THREADS, max_waiting=MAX_WAITING_WRITES)
     )
     follows: Bulkhead = field(default_factory=lambda: Bulkhead(max_threads=FOLLOW_THREADS))
-    """Threads for the queries of open streams and of requests that wait for a short task."""
+    """Threads for the queries of open streams, and of requests that wait for a short task, such as
+    generating text."""
     streams: Streams = field(default_factory=Streams)
     files: Bulkhead = field(default_factory=lambda: Bulkhead(max_threads=FILE_THREADS))
     """Threads that check complete uploads, unpack archives and move the files into their folder."""

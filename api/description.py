@@ -1,8 +1,8 @@
 """Completes the OpenAPI document: adds all error responses and the API key.
 
-FastAPI describes a refusal as a 422 response with FastAPI's own JSON body. The service sends every
-refusal as a problem (RFC 9457), and most statuses follow from the method and path of a call. A
-route declares its specific refusals with `problems`.
+FastAPI itself describes only one error response: a 422 with a JSON body of its own. The service
+sends every error as a problem (RFC 9457). `complete` adds the problems whose status follows from
+the method and path of a call; a route declares its other problems with `problems`.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ FINAL_STATUS: Json = {
 }
 UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 DESCRIPTIONS = {
-    400: "The request has an unknown Host, or a body or header that cannot be parsed.",
+    400: "The Host header is unknown, or the body or a header cannot be parsed.",
     401: "The request has no valid key.",
     403: "A page of another site sent the request, or the service has no key and the client is on "
     "another machine.",
@@ -61,7 +61,10 @@ def file_responses(media_type: str) -> Responses:
 
 
 def text_responses(*media_types: str) -> Responses:
-    """The response of a route that sends text of these types, and JSON if the route has a model."""
+    """The response of a route that sends text of these types.
+
+    If the route has a response model, FastAPI adds JSON.
+    """
     return {200: {"content": {each: {"schema": {"type": "string"}} for each in media_types}}}
 
 

@@ -1,4 +1,4 @@
-"""Downloads of files and of archives that are made on the fly.
+"""Downloads of files, and of archives that are made while they are sent.
 
 All downloads support ranges (RFC 9110, section 14).
 """

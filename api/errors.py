@@ -1,4 +1,4 @@
-"""Sends errors as problem details (RFC 9457). STATUSES gives the HTTP status of each error."""
+"""Sends errors as problem details (RFC 9457). STATUSES gives the HTTP status by error class."""
 
 import json
 import logging
@@ -92,8 +92,8 @@ SPEC_PATHS = ("/v1/jobs", "/v1/jobs/estimate")
 class Problem(HTTPException):
     """An error of the HTTP layer; STATUSES maps the errors of `core` and `jobs`.
 
-    It is an HTTPException, because FastAPI turns any other exception that is raised while it reads
-    a body into a 400.
+    It is an HTTPException, because FastAPI answers 400 to any other exception that is raised while
+    a body is read.
 
     Attributes:
         status: HTTP status.

@@ -45,13 +45,13 @@ def check_name(name: str) -> None:
 def publish_task(
     whole: Path, name: str, task: Path, *, sha256: str | None, folder: str | None, replace: bool
 ) -> list[str]:
-    """Puts a complete upload into the folder of a task; returns the names of its files.
+    """Puts a complete upload into the folder of a task; returns the names of the added files.
 
     All files of the task, old and new, must be of one kind, and every line of the new files must
     parse. In any case the uploaded file is removed.
 
     Raises:
-        Problem: 422 if a file is invalid, 409 if a file of that name exists.
+        Problem: 422 if a file is invalid, 409 if a file of that name exists and `replace` is False.
     """
     staging = whole.parent / f"{uuid4().hex}.tmp"
     (staging / task.name).mkdir(parents=True)

@@ -53,8 +53,8 @@ def complete_finetune(session: Session, settings: Settings, spec: JobSpec) -> Fi
     longest = source.model.max_position_embeddings
     if longest is not None and finetune.sequence_length > longest:
         message = (
-            f"is {finetune.sequence_length}, and the model of job {finetune.job} accepts "
-            f"{longest} tokens (model.max_position_embeddings): lower finetune.sequence_length"
+            f"{finetune.sequence_length} is too long: the model of job {finetune.job} accepts "
+            f"{longest} tokens (model.max_position_embeddings); lower finetune.sequence_length"
         )
         raise _refusal(
             "validation_error", "finetune.sequence_length", message, finetune.sequence_length

@@ -23,11 +23,12 @@ JOB=...                     # the id of a job
 
 - **Keys.** If `BABYLM_API_KEY` is set, every call except `/healthz`, `/readyz` and the
   dashboard's own files requires `Authorization: Bearer KEY`.
-- **Errors** have the type `application/problem+json` (RFC 9457) with the fields `status`, `code`
-  (stable, for programs) and `detail` (for people). If a request does not match its schema, `errors`
-  lists at most 20 faults, each with `field`, `message` and `given`. The statuses are: 400 the body
-  is not JSON; 401 the key is missing or wrong; 404 not found; 409 not possible in the current
-  state; 413 too large; 422 invalid; 503 try again after `Retry-After`; 507 the disk is full.
+- **Errors** have the media type `application/problem+json` (RFC 9457) and the fields `status`,
+  `code` (stable, for programs) and `detail` (for people). If a request does not match its schema,
+  `errors` lists at most 20 faults, each with `field`, `message` and `given`. The most frequent
+  statuses are: 400 the body is not JSON; 401 the key is missing or wrong; 404 not found; 409 not
+  possible in the current state; 413 too large; 422 invalid; 503 try again after `Retry-After`
+  seconds; 507 the disk is full.
 - **Limits.** A JSON body has at most 1 MiB and at most 10,000 keys and items. An uploaded file has
   at most `BABYLM_UPLOAD_BYTES` bytes (by default 2 GiB). Unknown fields are refused. At most 200
   event streams and followed logs together may be open, and at most 100 from one address.
@@ -63,9 +64,9 @@ UTF-8.
 From an archive the service takes only regular files in one of these text formats. It ignores
 their folders; if the archive has several folders, select one with `folder=train_10M`. The service
 refuses a damaged archive, and one with links, devices, sparse files, encrypted members or zip
-members that are neither stored nor deflated (422). It also refuses an archive if it has more than
-10,000 members, or if its content is larger than 8 GiB or than 200 times the size of the archive
-(413).
+members that are neither stored nor deflated (422). It also refuses an archive (413) if it has more
+than 10,000 members, or if its content is larger than 8 GiB, or larger than 16 MiB plus 200 times
+the size of the archive.
 
 ## Evaluations
 
@@ -75,7 +76,7 @@ evaluation (BLiMP and supplement, EWoK, entity tracking, WUG, COMPS, reading tim
 of a task by the content of its files, and refuses a file with a line that it cannot parse. Scores
 follow the official pipeline: `score` counts a tie as right, `strict_score` counts it as wrong. The
 short worker, a process for tasks that must not wait for training, computes an evaluation in slices
-of a second. Between two slices it can generate text.
+of a second. Between two slices it can generate text for another request.
 
 This page is written by `python -m api.generate_docs`.
 

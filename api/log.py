@@ -14,7 +14,8 @@ MAX_TAIL_BYTES = 8 << 20
 FOLLOW_BYTES = 64 << 10
 FOLLOW_SECONDS = 0.5
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-"""Control characters, which could move the cursor or change the colours of a terminal."""
+"""Control characters except tab and line feed. They can move the cursor or change the colours of a
+terminal."""
 
 
 def tail_log(path: Path, *, lines: int) -> tuple[str, int]:
@@ -69,6 +70,7 @@ def _read(path: Path, offset: int) -> bytes:
             data = file.read(FOLLOW_BYTES)
     except FileNotFoundError:
         return b""
-    # Returns whole lines, so that no multi-byte character is cut.
+    # Returns whole lines, so that no multi-byte character is cut. Only a line of FOLLOW_BYTES or
+    # more is returned in parts.
     whole = data.rfind(b"\n") + 1
     return data[:whole] if whole else (data if len(data) == FOLLOW_BYTES else b"")

@@ -23,8 +23,9 @@ log = logging.getLogger(__name__)
 
 BAD_USAGE = 2
 SWITCH_SECONDS = 0.001
-"""Seconds after which a thread yields the interpreter lock to the event loop. With Python's default
-of 5 ms for each of several threads, `/healthz` would be slow."""
+"""Seconds after which a thread releases the interpreter lock if the event loop waits for the lock.
+With Python's default of 5 ms, each of several threads in turn could delay the event loop by 5 ms,
+and `/healthz` would be slow."""
 NEW_OBJECTS = 20_000
 """Number of new objects that start a garbage collection. A request creates a few thousand objects,
 and nearly all of them are freed without a collection. With Python's default of 700, collections
@@ -127,8 +128,8 @@ def key_fault(keys: Sequence[str]) -> str | None:
         which = "The key" if len(keys) == 1 else f"Key {number} of {len(keys)}"
         if not VISIBLE_ASCII.fullmatch(key):
             return (
-                f"{which} in BABYLM_API_KEY has a space, a control character or a letter outside "
-                f"of ASCII, which HTTP cannot send in a header. {KEY_HINT}."
+                f"{which} in BABYLM_API_KEY has a space, a control character or a character "
+                f"outside of ASCII. A key in an HTTP header cannot contain these. {KEY_HINT}."
             )
         if len(key) < MIN_KEY_LENGTH:
             return (

@@ -80,7 +80,8 @@ def publish(
     any case the uploaded file is removed. Returns the names of the files, and the unused members.
 
     Raises:
-        Problem: 422 if the content is invalid, 409 if a file of that name exists.
+        Problem: 422 if the content is invalid; 409 if a file of that name exists and `replace` is
+            False, or if a file with another suffix has the same stem.
     """
     staging = whole.parent / f"{uuid4().hex}.tmp"
     staging.mkdir()
@@ -128,7 +129,8 @@ def check_text(source: _Readable, name: str, write: Callable[[bytes], object]) -
     """Reads a whole text, and passes each block to `write`.
 
     Raises:
-        Problem: 422 if the text is not UTF-8, contains NUL bytes, or is empty.
+        Problem: 422 if the text is not UTF-8, contains NUL bytes, is empty, or is the content of
+            another format, such as a PDF.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     position, is_empty = 0, True

@@ -1,4 +1,4 @@
-"""Refuses unknown query parameters, like unknown fields of a body."""
+"""Refuses unknown query parameters, as the schemas refuse unknown fields of a body."""
 
 from difflib import get_close_matches
 
@@ -18,7 +18,7 @@ async def refuse_unknown_parameters(request: Request) -> None:
     unknown = [name for name in request.query_params if name not in known]
     if not unknown:
         return
-    choices = f"known are {', '.join(known)}" if known else "this call takes none"
+    choices = f"the known parameters are {', '.join(known)}" if known else "this call takes none"
     explained = unknown[:MAX_ERRORS]
     fields = [
         (name, _message(name, known, choices), request.query_params[name]) for name in explained

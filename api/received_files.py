@@ -18,7 +18,7 @@ suffix while an upload is unfinished."""
 
 
 def is_file_name(name: str) -> bool:
-    """Whether an uploaded file may have this name, apart from its suffix."""
+    """Whether an uploaded file may have this name. Does not check the suffix."""
     is_visible = name.isprintable() and "/" not in name and not name.startswith(".")
     return is_visible and len(name.encode()) <= MAX_NAME_BYTES
 

@@ -24,9 +24,10 @@ class ThreadRoute(APIRoute):
     """A route that calls a synchronous function once, in one thread of one bulkhead.
 
     FastAPI's own route needs a thread several times per request: for dependencies, for the function
-    and for the validation of its result. A request could hold a connection while it waits for a
-    thread, and all threads could wait for a connection. A `ThreadRoute` makes a single call in one
-    thread, which runs the function and closes its session. The rest of the request needs no thread.
+    and for the validation of its result. This permits a deadlock: requests hold all connections and
+    wait for a thread, while all threads wait for a connection. A `ThreadRoute` makes a single call
+    in one thread, which runs the function and closes its session. The rest of the request needs no
+    thread.
     """
 
     def __init__(

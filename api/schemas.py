@@ -1,4 +1,4 @@
-"""Request and response bodies other than the spec. Table rows are never sent directly."""
+"""Request and response bodies except the job spec. Database rows are never sent directly."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from jobs.waiting import Queue, Waiting, waiting_for
 Json = dict[str, Any]
 """A JSON object with values of any type."""
 WITHOUT_NUL = r"^[^\x00]*$"
-"""Pattern of text that is stored or searched. Postgres cannot store a NUL."""
+"""Pattern of text without the character NUL, which PostgreSQL can neither store nor search for."""
 
 
 class Out(BaseModel):
@@ -33,7 +33,7 @@ class FaultRead(Out):
 
 
 class ProblemRead(Out):
-    """A refusal (RFC 9457)."""
+    """An error response: problem details (RFC 9457)."""
 
     type: str
     title: str
@@ -65,8 +65,9 @@ class SlurmRead(Out):
 class WaitingRead(Out):
     """What a queued job waits for.
 
-    `what` is `a worker` (no live worker can run the job), `its turn`, or `slurm`. `position` is the
-    place in the queue, 1 for the next job. `detail` is a text with the reason.
+    `what` is `a worker` (no live worker can run the job), `its turn` (a live worker can run the job
+    once it is free), or `slurm` (Slurm is to start a worker for the job). `position` is the place
+    in the queue, 1 for the next job. `detail` is a text with the reason, or null.
     """
 
     what: str
@@ -242,7 +243,10 @@ class DiskRead(Out):
 
 
 class QueueRead(Out):
-    """Number of jobs by status, and number of waiting short tasks."""
+    """Number of jobs by status.
+
+    `short` is the number of waiting tasks for the short worker, such as evaluations.
+    """
 
     queued: int
     running: int

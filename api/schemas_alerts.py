@@ -8,7 +8,10 @@ from core.events.types import WarningLevel
 
 
 class AlertRead(Out):
-    """A failure, or all equal warnings of a job."""
+    """A failed job, or all warnings of a job with the same code.
+
+    `times` is the number of these warnings among the newest 1,000 warnings; 1 for a failure.
+    """
 
     job_id: str
     job_name: str

@@ -59,7 +59,7 @@ class CleaningRead(Out):
 
 
 class LeftOutRead(Out):
-    """An existing file that is not used, and the reason."""
+    """A file of a dataset or an archive that is not used, and the reason."""
 
     name: str
     reason: str
@@ -88,7 +88,8 @@ class UploadRead(Out):
     size: int | None
     files: list[str]
     left_out: list[LeftOutRead] = Field(default_factory=list)
-    """The first members of an archive that are not used; absent if all members are used."""
+    """Members of an archive that are not used, at most the first 100 of them; absent if all members
+    are used."""
 
 
 class UnfinishedRead(Out):
@@ -99,7 +100,7 @@ class UnfinishedRead(Out):
 
 
 class SampleRead(Out):
-    """The names of the datasets and evaluation tasks of the sample."""
+    """The names of the datasets and evaluation tasks of the sample corpus."""
 
     datasets: list[str]
     evaluations: list[str]

@@ -29,7 +29,10 @@ class EvaluateBody(BaseModel):
 
 
 class ParadigmRead(Out):
-    """One paradigm, domain or condition; `pairs` is its number of items."""
+    """The score of a part of a task: a paradigm, a domain or a condition.
+
+    `pairs` is the number of items of the part.
+    """
 
     name: str
     phenomenon: str | None
@@ -51,11 +54,12 @@ class GroupRead(Out):
 class EvaluationRead(Out):
     """An evaluation, which is `queued`, `running`, `succeeded` or `failed`.
 
-    `score` is the score of the BabyLM evaluation. `metric` names its kind: `accuracy` is the mean
-    over the paradigms, or over the splits of entity tracking; ties count as right in `score` and as
-    wrong in `strict_score`. `spearman` is a rank correlation with human judgements. `r2_gain` is
-    the share of the baseline regression's residual variance that surprisal explains.
-    `log_probability` is the mean log probability of all words in nats.
+    `score` is the score of the BabyLM evaluation, and `metric` says what the score is: `accuracy`
+    is the mean over the paradigms, or over the splits of entity tracking; ties count as right in
+    `score` and as wrong in `strict_score`. `spearman` is a rank correlation with human judgements.
+    `r2_gain` compares two regressions of reading times: it is the share of the residual variance
+    of the regression without surprisal that surprisal explains. `log_probability` is the mean log
+    probability of all words in nats.
     """
 
     id: str
@@ -156,7 +160,7 @@ class OfficialTaskRead(Out):
     """A task of the BabyLM challenge, and where its files come from."""
 
     name: str
-    """Name of the folder to which you send the files."""
+    """Name of the task, to which you send the files with `POST /v1/evaluations/{task}/files`."""
     title: str
     purposes: list[Purpose]
     """What a submission needs the files for: the final model, each milestone, or fine-tuning."""
@@ -212,7 +216,7 @@ class TokenizerFileRead(Out):
     name: str
     path: str
     vocab_size: int | None
-    """Number of entries with the special tokens of this service; null if the tokenizer is not
+    """Number of entries, including the special tokens of this service; null if the tokenizer is not
     usable."""
     error: str | None
     """The reason why the tokenizer is not usable, or null."""

@@ -62,8 +62,9 @@ class StudyBody(BaseModel):
     grid: dict[FieldPath, Values] = Field(
         default_factory=dict,
         max_length=20,
-        description="Values by dotted field. Each combination of values is a condition; the "
-        "combination of the first values is the baseline. If empty, the study has one condition.",
+        description="Values by dotted field name, such as `training.learning_rate`. Each "
+        "combination of values is a condition; the combination of the first values is the "
+        "baseline. If the grid is empty, the study has one condition.",
     )
     seeds: Count | SeedList = Field(
         default=1,
@@ -172,8 +173,8 @@ class SummaryRead(Out):
     """Mean minus the mean of the baseline; null for the baseline, and if the baseline has no
     value."""
     noise: float | None
-    """Twice the pooled standard deviation of the condition and the baseline; null if one of them
-    has fewer than two values."""
+    """Twice the pooled standard deviation of the condition and the baseline; null for the baseline,
+    and if one of the two has fewer than two values."""
     verdict: Verdict | None
 
 

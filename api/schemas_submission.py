@@ -85,7 +85,8 @@ class ReportRead(Out):
     differences: list[str]
     budget: Ledger | None = None
     warnings: list[str]
-    """Settings with a different effect in the transformers release of the official pipeline."""
+    """Messages about settings of the job that have a different effect in the release of
+    transformers that the official pipeline uses."""
     complete: bool
 
 

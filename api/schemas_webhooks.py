@@ -77,7 +77,7 @@ class DeliveryRead(Out):
 
     id: str
     message_id: str
-    """The header `webhook-id`."""
+    """Value of the header `webhook-id`, the same for all attempts to send the message."""
     event: str
     status: str
     """`pending`, `delivered`, or, after the last attempt, `failed`."""

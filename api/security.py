@@ -115,7 +115,7 @@ class Gate:
     def _has_key(self, headers: Headers) -> bool:
         scheme, _, key = headers.get("authorization", "").partition(" ")
         given = hashlib.sha256(key.strip().encode()).digest()
-        # Compares every key, in constant time, so that the time reveals nothing.
+        # Compares every key, in constant time, so that the response time reveals nothing.
         matches = [hmac.compare_digest(given, known) for known in self._keys]
         return scheme.lower() == "bearer" and any(matches)
 

@@ -1,4 +1,8 @@
-"""Creates tasks for the short worker, and waits for the results."""
+"""Creates tasks for the short worker, and waits for the results.
+
+The short worker is a process for tasks that must not wait for training jobs, such as generating
+text or evaluating a checkpoint.
+"""
 
 import time
 from collections.abc import AsyncIterator, Sequence

@@ -28,8 +28,8 @@ MAX_STREAMS = 200
 MAX_STREAMS_OF_CLIENT = 100
 """Maximum number of streams of one client (by address), so that other clients also get streams."""
 MAX_ANSWERS = 100
-"""Maximum number of requests that wait for a short task. Each may wait for two minutes, and queries
-the database ten times per second."""
+"""Maximum number of requests that wait for a short task, such as generating text. Each request may
+wait for two minutes, and queries the database ten times per second."""
 LOOK_SECONDS = 1.0
 """Maximum seconds until an event is sent if its notification is lost."""
 GATHER_SECONDS = 0.01
@@ -48,7 +48,7 @@ class Page:
 
     body: bytes
     last: int
-    """`seq` of the last event, or the requested number if the page is empty."""
+    """`seq` of the last event; for an empty page, the `seq` after which events were requested."""
     is_full: bool
     """Whether more events may already exist."""
     has_ended: bool
@@ -122,7 +122,7 @@ def _too_many_streams(reason: str) -> Problem:
 
 
 class Watchers:
-    """The streams and requests that wait for new events of a job, on one event loop."""
+    """The streams and requests that wait for news of a job or a short task, on one event loop."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
@@ -163,8 +163,9 @@ class Watchers:
     async def look(self, job_id: str, after: int, look: "Look", bulkhead: Bulkhead) -> Page:
         """The page of a query, shared by all streams that request it before the query begins.
 
-        A notification wakes all streams of a job at once, and one query is enough for them. A full
-        page never changes and is cached, because each new stream begins with all past events.
+        A notification wakes all streams of a job at once, and one query is enough for them. Full
+        pages are cached: they never change, and each new stream reads them again, because it begins
+        with all past events.
         """
         key = (job_id, after)
         if key in self._pages:

@@ -40,7 +40,10 @@ def complete_specs(specs: Sequence[JobSpec], data_dir: Path) -> list[JobSpec]:
 
 
 def check_sources(session: Session, specs: Sequence[JobSpec], settings: Settings) -> None:
-    """Refuses specs that take initial weights or a tokenizer from a job that does not have them.
+    """Refuses specs whose initial weights do not fit, or whose tokenizer will never exist.
+
+    The initial weights must exist and belong to the same model. A job that provides the tokenizer
+    must have one, or must not have ended.
 
     Pass the session of the transaction that creates the jobs, so that the other job cannot be
     deleted between the check and the creation.

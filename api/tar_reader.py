@@ -137,7 +137,7 @@ class TarReader:
         self._padding = 0
 
     def _take(self, count: int, *, may_end: bool = False) -> bytes:
-        """Exactly `count` bytes, or zeros if the archive may end here."""
+        """Exactly `count` bytes; zeros if `may_end` is True and the archive ends here."""
         data = bytearray()
         while len(data) < count:
             block = self._source.read(count - len(data))

@@ -18,7 +18,8 @@ def check_socket(path: Path) -> None:
     """Refuses a path on which the API could not listen.
 
     Raises:
-        SocketUnavailable: If the path is too long, taken, or not the path of a socket.
+        SocketUnavailable: If the path is too long, if another program listens on it, or if it is
+            the path of a file that is not a socket.
     """
     length = len(os.fsencode(path))
     if length > MAX_PATH_BYTES:
@@ -33,7 +34,9 @@ def check_socket(path: Path) -> None:
     except OSError as error:
         raise SocketUnavailable(f"BABYLM_SOCKET is {path}: {error.strerror}.") from error
     if not stat.S_ISSOCK(mode):
-        raise SocketUnavailable(f"BABYLM_SOCKET is {path}, which exists and is not a socket.")
+        raise SocketUnavailable(
+            f"BABYLM_SOCKET is {path}, which exists and is not a socket. Choose another path."
+        )
     if _accepts(path):
         raise SocketUnavailable(
             f"BABYLM_SOCKET is {path}, on which another program listens. Stop it, or choose "

@@ -92,12 +92,16 @@ def remove_abandoned(uploads: Path) -> None:
 async def receive(
     part: Path, piece: Piece, body: AsyncIterator[bytes], *, limit: int
 ) -> Received | Path:
-    """Appends a piece to a part; returns the path of the file once it is complete.
+    """Writes the body of a request into `part`, the file of the bytes received so far.
+
+    Writing begins at the first byte of the piece; later bytes of the part are dropped. Returns the
+    path of the file if it is complete now, otherwise what has been received.
 
     Raises:
         Problem: 409 if the piece begins after the end of the part, or if another request is
             sending; 413 if the file becomes too large; 507 on a full disk; 408 if no data arrive;
-            400 if the connection breaks. After a 408 or 400 the received bytes are kept.
+            400 if the connection breaks, or if the body is longer than the piece. After a 408 or
+            400 the received bytes are kept.
     """
     part.parent.mkdir(parents=True, exist_ok=True)
     _require_space(part.parent, (piece.end or piece.begin) - piece.begin)
@@ -107,7 +111,7 @@ async def receive(
         have = os.fstat(target.fileno()).st_size
         if piece.begin > have:
             headers = {"Upload-Offset": str(have)}
-            detail = f"{have} bytes were received: continue there, or begin again at 0"
+            detail = f"{have} bytes were received: continue at byte {have} or begin again at byte 0"
             raise Problem(409, "upload_offset", detail, headers=headers)
         target.truncate(piece.begin)
         target.seek(piece.begin)

@@ -59,9 +59,14 @@ def warm_start_warnings(session: Session, spec: JobSpec, settings: Settings) -> 
 def keep_initial_weights(spec: JobSpec, job_id: str, settings: Settings) -> None:
     """Copies the initial weights for a new job, so that the originals may be removed afterwards.
 
-    A failure is only logged. Then the run makes the copy when it starts, or reports what is wrong.
+    A failure is only logged. In that case the run tries to copy the weights when it starts, and
+    reports what is wrong if it cannot.
     """
     try:
         take_initial_weights(spec, RunDir(settings.job_folder(job_id)), settings.data_dir)
     except (InitialWeightsInvalid, OSError) as error:
-        log.warning("job %s: its initial weights are copied when it starts: %s", job_id, error)
+        log.warning(
+            "job %s: could not copy its initial weights; its run tries again when it starts: %s",
+            job_id,
+            error,
+        )

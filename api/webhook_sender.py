@@ -63,9 +63,12 @@ def refusal(address: IPv4Address | IPv6Address, allowed: Networks, *, is_plain: 
     if any(each in network for each in (address, inner) for network in allowed):
         return None
     if not inner.is_global or inner.is_multicast or inner.is_reserved:
-        return f"{address} is not a public address; BABYLM_WEBHOOK_NETWORKS may allow its network"
+        return (
+            f"{address} is not a public address; to allow it, add its network to "
+            "BABYLM_WEBHOOK_NETWORKS"
+        )
     if is_plain:
-        return f"{address} is public: use https, or allow its network in BABYLM_WEBHOOK_NETWORKS"
+        return f"{address} is public: use https, or add its network to BABYLM_WEBHOOK_NETWORKS"
     return None
 
 
@@ -127,7 +130,7 @@ def _signed(claim: Claim, moment: datetime) -> dict[str, str]:
 
 
 def _retry_after(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    """The seconds of `Retry-After`; 0 without one, or if it is a date."""
+    """The seconds of `Retry-After`; 0 if the header is missing or gives a date."""
     for name, value in headers:
         if name.lower() == b"retry-after" and value.isdigit() and len(value) < 9:
             return int(value)

@@ -1,4 +1,4 @@
-"""Delivers webhooks from the outbox, as long as the API runs."""
+"""Sends webhook messages from the outbox, the table of messages to send, while the API runs."""
 
 import asyncio
 import logging

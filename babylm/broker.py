@@ -1,4 +1,4 @@
-"""The embedded Redis-compatible server: finds its binary, and ends a server that was left over."""
+"""The embedded Redis-compatible server: finds its binary, ends a server of an earlier `serve`."""
 
 import contextlib
 import hashlib

@@ -52,8 +52,8 @@ class Findings:
         first, last = self.perplexities[0], self.perplexities[-1]
         if last * PERPLEXITY_RATIO > first:
             faults.append(
-                f"validation perplexity fell from {first:.1f} to {last:.1f}, "
-                f"which is not a factor of {PERPLEXITY_RATIO:g}"
+                f"validation perplexity went from {first:.1f} to {last:.1f}, but it must fall by a "
+                f"factor of {PERPLEXITY_RATIO:g}"
             )
         if not self.accuracies:
             faults.append("no minimal pair was judged")

@@ -166,7 +166,7 @@ def _port(settings: Settings) -> Finding:
     if settings.socket is not None:
         return Finding("service", "ok", f"not running; it will listen on {settings.socket}")
     if not settings.api_keys and not is_loopback(settings.host):
-        detail = f"BABYLM_HOST is {settings.host}, and there is no key: it will not start"
+        detail = f"BABYLM_HOST is {settings.host} without a key, so the service will not start"
         return Finding("service", "wrong", detail, "BABYLM_API_KEY=$(openssl rand -hex 32)")
     try:
         free_port(settings.host, settings.port)

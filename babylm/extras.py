@@ -16,8 +16,8 @@ def require_training() -> None:
         CommandError: If a package is missing; the message says how to install it.
     """
     hint = (
-        "pip install 'babylm-service[train,embedded]', after the build of torch that you want. "
-        "`babylm api` runs the API alone."
+        "First install the build of torch that you want, then run pip install "
+        "'babylm-service[train,embedded]'. Without these packages, `babylm api` runs the API alone."
     )
     require_packages(PACKAGES, "train", hint=hint)
 

@@ -30,7 +30,7 @@ calls of [api.md](api.md), so it also works from another machine.
 - **Exit status.** 0 success; 1 the job or the request failed; 2 bad usage; 130 after Ctrl-C.
 - **Ctrl-C** in `follow` and `submit --follow` detaches; the job continues. In `train` the first
   Ctrl-C stops the run at the next step, with a checkpoint; a second one ends the run at once. In
-  `serve` it stops everything that `serve` started, within ten seconds.
+  `serve`, Ctrl-C stops everything that `serve` started, within ten seconds.
 
 This page is written by `python -m babylm.generate_docs`.
 """

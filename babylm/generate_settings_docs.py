@@ -15,7 +15,7 @@ from jobs.settings import DATABASE_FILE, Settings
 WIDTH = 100
 INTRODUCTION = """\
 # Copy this file to `.env`. `babylm` reads it in the folder in which you start it, and so does
-# docker compose. A line that begins with # shows a default. An empty variable counts as unset.
+# docker compose. A commented-out variable shows its default. An empty variable counts as unset.
 #
 # This file is written by `python -m babylm.generate_settings_docs`.
 """

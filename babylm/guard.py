@@ -23,7 +23,7 @@ POLL_SECONDS = 0.05
 
 
 def main() -> int:
-    """Starts the program that standard input names; returns the exit status of the program."""
+    """Starts the program that standard input names; returns its exit status, or 0 after a stop."""
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as orders:
         order = json.loads(orders.readline())
     wake, woken = os.pipe()

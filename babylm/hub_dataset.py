@@ -66,7 +66,7 @@ def find_files(repository: str, *, revision: str | None, split: str | None) -> H
         split: Name of a split. Default: the only split.
 
     Raises:
-        CommandError: If the Hub does not answer or has no such dataset, or the split is not clear.
+        CommandError: If the Hub does not answer or has no such dataset, or no split can be chosen.
     """
     api = _api()
     with _hub_errors(repository, revision):
@@ -77,7 +77,7 @@ def find_files(repository: str, *, revision: str | None, split: str | None) -> H
     if not texts:
         shown = ", ".join(list(sizes)[:SHOWN_FILES]) or "none"
         raise CommandError(
-            f"the dataset {repository} has no file of text that the service reads; its files: "
+            f"the dataset {repository} has no text file that the service can read; its files: "
             f"{shown}",
             hint="Convert it with the library datasets, and add the folder that it saves.",
         )

@@ -35,7 +35,7 @@ DataDir = Annotated[
 ]
 CacheDir = Annotated[
     Path | None,
-    typer.Option("--cache-dir", help="Results shared between runs  [default: RUNS_DIR/cache]"),
+    typer.Option("--cache-dir", help="Folder of cached results  [default: RUNS_DIR/cache]"),
 ]
 
 

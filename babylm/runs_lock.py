@@ -14,7 +14,7 @@ from babylm.errors import CommandError
 from babylm.guard import wait_gone
 
 LEFTOVER_SECONDS = 12.0
-"""Seconds for the programs of an earlier serve to end; after that they are killed."""
+"""Seconds for the programs of an earlier `babylm serve` to end; after that they are killed."""
 
 
 class RunsLock:

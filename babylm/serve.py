@@ -182,7 +182,7 @@ class _Service:
             for tail in self._tails.values():
                 tail.tick()
             time.sleep(TICK_SECONDS)
-        # Stored before the message is printed, so that a signal after the message is the second.
+        # Stored before the message, so that a signal after the message counts as the second one.
         self._num_signals_at_stop = self._signals.count
         self._plan.say("stopping; another Ctrl-C or SIGTERM ends everything at once")
 

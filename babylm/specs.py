@@ -89,7 +89,10 @@ def build_spec(
     settings: Sequence[str],
     flat: dict[str, str | int | float | None],
 ) -> Body:
-    """The spec to submit. Each source overrides those before it: file, preset, options, `--set`.
+    """The spec to submit.
+
+    `flat` overrides the fields of `file`, and `settings` override both. `preset` replaces the name
+    of the preset in `file`; fields that are given override those of the preset.
 
     Raises:
         UsageError: If nothing is given, or a file or a value cannot be read.

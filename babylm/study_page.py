@@ -76,7 +76,7 @@ def counts_text(counts: Mapping[str, int]) -> str:
 
 
 def follow_study(study: "Study") -> None:
-    """Waits until all jobs have ended; prints their statuses after a change.
+    """Waits until all jobs have ended; prints the number of jobs by status when it changes.
 
     Ctrl-C stops only the waiting.
 

@@ -138,7 +138,7 @@ class _Watch:
             return
         self.interrupted = True
         self._child.terminate()
-        print_note("stopping at the next step, with a checkpoint; Ctrl-C again ends it at once")
+        print_note("stopping at the next step, with a checkpoint; Ctrl-C again kills the run")
 
     def _beat(self) -> None:
         if time.monotonic() - self._beat_at < HEARTBEAT_SECONDS or self._child.stdin is None:
@@ -177,7 +177,7 @@ def _write_spec(rundir: RunDir, body: Body) -> None:
         raise UsageError(f"{rundir.root} cannot be used: {error}") from error
     raise UsageError(
         f"{rundir.root} contains a run of another spec",
-        hint="Choose another --output, or submit the spec in its spec.json to continue it.",
+        hint="Choose another --output, or train the spec.json in this folder to continue the run.",
     )
 
 

@@ -244,7 +244,7 @@ def recount(tokens: TokenFile, files: list[Path]) -> int:
     ledger = tokens.word_counts(np.append(tokens.documents, np.uint64(tokens.num_tokens)))
     counted = [words for path in files for words in document_words(path)]
     if len(counted) != len(ledger):
-        note("corpus/encode", f"{len(counted)} documents in the text, {len(ledger)} in the ledger")
+        note("corpus/encode", f"{len(counted)} documents in the text, {len(ledger)} in the tokens")
         return abs(len(counted) - len(ledger))
     return int(np.count_nonzero(np.array(counted) != ledger))
 

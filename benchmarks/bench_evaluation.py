@@ -10,7 +10,8 @@ own environment. Otherwise it is `plain`, which scores whole sentences with the 
 - BABYLM_BENCH_DATA: a folder with `train_10M`, on which the tokenizer is trained; by default the
   sample corpus, which gives a vocabulary of only 933 entries
 - BABYLM_BENCH_STRIDE: uses only every n-th pair of each file (default 1)
-- BABYLM_BENCH_ROUNDS (default 2) and BABYLM_BENCH_THREADS (default 1)
+- BABYLM_BENCH_ROUNDS: the number of runs of each way (default 2)
+- BABYLM_BENCH_THREADS: the number of threads of each run (default 1)
 
 The models are untrained and have the vocabulary size of their preset. The lower bound is the time
 of the necessary matrix products alone, at the rate that the same process measures. Each token needs

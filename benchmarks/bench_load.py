@@ -236,7 +236,10 @@ async def _load(target: Target, seconds: float) -> dict[str, Answers]:
 
 
 def _submits_until(number: int) -> int:
-    """Number of submits before read `number`: SUBMITS_PER_SECOND, at most one for each read."""
+    """Number of submits that are due before read `number`.
+
+    There are SUBMITS_PER_SECOND submits per second, but at most as many as reads.
+    """
     return -(-number * min(SUBMITS_PER_SECOND, READS_PER_SECOND) // READS_PER_SECOND)
 
 
@@ -244,8 +247,8 @@ def _submits_until(number: int) -> int:
 def _watched_health(port: int) -> Iterator[Answers]:
     """Polls `/healthz` from a process of its own, as a load balancer does.
 
-    In this process, an answer would wait until the load generator has handled its other answers.
-    The yielded answers are complete after the block.
+    If the load generator polled it, an answer would wait until the generator has handled other
+    answers, and this wait would be measured. The yielded answers are complete after the block.
     """
     answers = Answers()
     command = python_command("benchmarks.health_watch", str(port))

@@ -2,10 +2,10 @@
 
 `service/overhead` compares the steps that two sides take. One side is `babylm train`. The other
 side is the service: API, Celery workers, Redis, and a client that follows the job. Both runs exist
-during the whole measurement, but only one side runs at a time: the other is stopped (SIGSTOP),
-because on a shared machine the speed of the same run varies by 15 % within minutes. Each window
-lasts WINDOW_SECONDS, and the windows alternate in the order A B B A: ten pairs in each of
-BABYLM_BENCH_ROUNDS rounds (default 3).
+during the whole measurement, but only one side runs at a time; the other is stopped (SIGSTOP).
+The sides take turns in short windows, because on a shared machine the speed of the same run varies
+by 15 % within minutes. Each window lasts WINDOW_SECONDS, and the windows alternate in the order
+A B B A: ten pairs in each of BABYLM_BENCH_ROUNDS rounds (default 3).
 
 The speed of a side is its number of steps divided by its running time between the last event before
 its first window and the last event of its last window. A step that the end of a window interrupts

@@ -3,10 +3,11 @@
 `threads/<setting>` measures the tokens per second of a 2M-parameter OLMo 2 that uses all CPUs,
 under one setting of GNU OpenMP, in four situations:
 
-- `alone`: the benchmark runs nothing else
-- `two`: two such runs at once; the figures are the mean and the sum of their speeds
-- `api`: next to a process that is busy for 2 of every 4 ms, like an API under load
-- `desktop`: next to a process that is busy for 30 of every 100 ms in four threads, like a browser
+- `alone`: one run, and nothing else
+- `two`: two runs of this kind at once; the figures are the mean and the sum of their speeds
+- `api`: one run next to a process that is busy for 2 of every 4 ms, like an API under load
+- `desktop`: one run next to a process that is busy for 30 of every 100 ms in four threads, like a
+  browser
 
 The benchmark starts two runs for a setting and keeps both until the end; a run that does not take
 part in a window is stopped (SIGSTOP). A window lasts BABYLM_BENCH_SECONDS (default 4). Each of

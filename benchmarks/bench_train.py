@@ -1,9 +1,10 @@
 """Speed of our training step, compared with Hugging Face's Trainer and a plain loop.
 
-Each way of training is a *contender* with its own process. All contenders prepare first and stay
-alive. Then each is timed alone, in turn, for BABYLM_BENCH_ROUNDS rounds (default 3). In a round a
-contender takes BABYLM_BENCH_STEPS steps (default 3 on a CPU, 10 on a GPU) of BABYLM_BENCH_BATCH
-sequences (default 8 on a CPU, the preset's micro-batch on a GPU).
+Each way of training is a *contender* with its own process: `ours` and the *baselines* `upstream`,
+`trainer` and `plain`, see `benchmarks.contender`. All contenders prepare first and stay alive. Then
+each is timed alone, in turn, for BABYLM_BENCH_ROUNDS rounds (default 3). In a round a contender
+takes BABYLM_BENCH_STEPS steps (default 3 on a CPU, 10 on a GPU) of BABYLM_BENCH_BATCH sequences
+(default 8 on a CPU, the preset's micro-batch on a GPU).
 
 On a GPU the contenders of a benchmark prepare in parallel, except the baselines of a 100M preset,
 which need too much memory. BABYLM_BENCH_TOGETHER=1 prepares the contenders of all selected
@@ -50,7 +51,8 @@ and have no effect on a CPU."""
 LOCK_VARIABLE, LOCK_FILE = "BABYLM_BENCH_LOCK", tempfile.NamedTemporaryFile()  # noqa: SIM115
 """The lock of the baselines, see `LOCK_VARIABLE` in `benchmarks.contender`."""
 END_SECONDS = 30.0
-"""Maximum seconds from closing the input of a contender until it exits. Then it is killed."""
+"""Maximum seconds from closing the input of a contender until it exits. After this time it is
+killed."""
 ERROR_CHARACTERS = 2000
 
 Result = dict[str, Any]
@@ -181,7 +183,7 @@ class Contest:
         try:
             result = act(self._contenders[way])
         except ContenderDied as death:
-            note(self.name, f"{way} is left out, it ended with {death}")
+            note(self.name, f"{way} is left out, because it ended with {death}")
             del self._contenders[way]
             self._losses.pop(way, None)
             return None
@@ -212,12 +214,12 @@ def is_measured_here(name: str, only: str | None, *, is_cuda: bool) -> bool:
     if precision == "bf16" and not has_bf16_units():
         why = (
             "this machine has no bf16 instructions and would emulate them. On a machine "
-            f"that has: make bench ONLY={name}"
+            f"that has them, run: make bench ONLY={name}"
         )
     elif model in LARGE_MODELS and not is_cuda:
         why = "a step takes minutes on a CPU"
     elif precision == "fp32" and is_cuda and only != name:
-        why = f"fp32 is not used on a GPU. To measure it: make bench ONLY={name}"
+        why = f"fp32 is not used on a GPU. To measure it, run: make bench ONLY={name}"
     if why is not None:
         note(name, f"left out: {why}")
     return why is None

@@ -4,10 +4,11 @@
 #     OUT=folder TEXT=babylm.tar.xz sh benchmarks/gpu.sh
 #
 # 1. the tests marked gpu
-# 2. baseline and final runs of the recipe study
+# 2. the recipe study: its conditions `baseline` (upstream's settings) and `final` (those of the
+#    presets for a GPU), with seed 0
 # 3. our loss kernel, compared with the kernel of liger-kernel
 # 4. speed of the presets
-# 5. further runs of the study until the budget is spent
+# 5. the other conditions and seeds of the study, until the budget is spent
 #
 # The output folder records the finished parts, so the same command continues after an interruption.
 # SHAPE=tiny runs part 2 on a CPU within a minute. The variables, with their defaults in brackets:

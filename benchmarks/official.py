@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("checkpoints", type=Path, nargs="+")
     options = parser.parse_args()
     if not (options.pipeline / "evaluation_pipeline").is_dir():
-        print(f"skipped: official pipeline, {options.pipeline} has no evaluation_pipeline")
+        print(f"skipped, because {options.pipeline} has no folder evaluation_pipeline")
         return 0
     quiet_transformers()
     failed = False
@@ -57,7 +57,7 @@ def main() -> int:
             for task in sorted(path for path in data.iterdir() if path.is_dir()):
                 if recognise(task).name == "aoa":
                     # The official script needs milestones: see benchmarks.official_submission.
-                    print(f"skipped: {task.name}, age of acquisition", file=sys.stderr)
+                    print(f"skipped the task {task.name} (age of acquisition)", file=sys.stderr)
                     continue
                 line = compare(checkpoint, task, options, Path(scratch))
                 print(json.dumps(line), flush=True)
@@ -163,7 +163,8 @@ def printed(result: EvaluationResult) -> list[str]:
 
 
 def differences(ours: Json, theirs: Json, margins: dict[str, float]) -> Json:
-    """Counts the predictions that differ, and finds the largest difference of two numbers.
+    """Counts the predictions that differ, and finds the largest difference of two numbers in
+    the same field.
 
     `beyond_rounding` counts only differences that rounding cannot explain.
     """

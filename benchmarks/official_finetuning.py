@@ -57,7 +57,7 @@ def main() -> int:
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     options = parser.parse_args()
     if not (options.pipeline / "evaluation_pipeline").is_dir():
-        print(f"skipped: official pipeline, {options.pipeline} has no evaluation_pipeline")
+        print(f"skipped, because {options.pipeline} has no folder evaluation_pipeline")
         return 0
     # SIGTERM acts as Ctrl-C, so that the service is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

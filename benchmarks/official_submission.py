@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("submission", type=Path, metavar="SUBM")
     options = parser.parse_args()
     if not (options.pipeline / "evaluation_pipeline").is_dir():
-        print(f"skipped: official pipeline, {options.pipeline} has no evaluation_pipeline")
+        print(f"skipped, because {options.pipeline} has no folder evaluation_pipeline")
         return 0
     report = json.loads((options.submission / "report.json").read_bytes())
     with tempfile.TemporaryDirectory() as scratch:

@@ -39,7 +39,7 @@ def note(benchmark: str, text: str) -> None:
 
 
 def wanted(names: tuple[str, ...], only: str | None) -> list[str]:
-    """The benchmarks that `only` selects: all (None), one name, or all names that begin `only/`."""
+    """The benchmarks that `only` selects: all if None, else `only` and names that begin `only/`."""
     if only is None:
         return list(names)
     return [name for name in names if name == only or name.startswith(only.rstrip("/") + "/")]

@@ -1,10 +1,11 @@
-"""Simulated workers of `bench_scale`: the real supervision of attempts, without training.
+"""Simulated workers of `bench_scale`: they supervise jobs as real workers do, without training.
 
 `python -m benchmarks.scale_workers RUNS_DIR DATABASE_URL REDIS_URL SECONDS` reads the ids of jobs
 from the first line of standard input, prints `ready`, waits for another line, and at the end prints
-one line of JSON. Each job appends EVENTS_PER_SECOND lines to its journal, and
-`worker.attempt.Attempt` copies them, writes heartbeats and reads stop requests, as in a worker.
-Events wait in the journal while the database is slow, so the next copy has more of them.
+one line of JSON. For each job, this program appends EVENTS_PER_SECOND lines per second to the
+journal (the file of events). `worker.attempt.Attempt` copies these lines to the database, writes
+heartbeats and reads stop requests, as in a worker. Events wait in the journal while the database is
+slow, so the next copy has more of them.
 """
 
 import json

@@ -26,6 +26,7 @@ class Checker:
     """Checks the data of a service that has ended."""
 
     def __init__(self, runs: Path, *, damaged: set[Path]) -> None:
+        """`damaged` has the resume points that a fault damaged; they are not checked."""
         self._runs = runs
         self._damaged = damaged
         self.violations: list[str] = []
@@ -148,7 +149,7 @@ class Checker:
             except (OSError, ValueError, KeyError):
                 whole = False
             if not whole:
-                self._violated(f"job {job_id}: {point.name} is visible and incomplete")
+                self._violated(f"job {job_id}: its resume point {point.name} is incomplete")
 
     def _partial_files(self) -> None:
         for path in (self._runs / "jobs").glob("*/**/*.tmp"):

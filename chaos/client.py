@@ -1,6 +1,6 @@
-"""A client that repeats each request until the service answers.
+"""A client that repeats its requests while the service does not answer.
 
-A repeated submit has the same idempotency key.
+A repeated submit has the same idempotency key. Only `get` and `act` send a request once.
 """
 
 import threading
@@ -31,7 +31,7 @@ class Client:
         """Number of retries and resumes by reason: `cancelled`, `disk_full`, `paused`."""
 
     def submit(self, key: str, spec: Spec) -> str:
-        """Repeats a submit until the service answers; checks that a key has only one job id."""
+        """Repeats a submit until the service accepts it; checks that a key has only one job id."""
 
         def send() -> str | None:
             answer = self._http.post("/v1/jobs", json=spec, headers={"Idempotency-Key": key})

@@ -46,8 +46,11 @@ class Target:
     clock_file: Path | None = None
     """File with the clock offset of one worker; None if the clock cannot be changed."""
     is_small_disk: bool = False
+    """Whether the runs folder is on a small file system of its own, which `fill_disk` may fill."""
     damaged: set[Path] = field(default_factory=set)
+    """Resume points that a fault has damaged."""
     later: list[threading.Thread] = field(default_factory=list)
+    """Threads that act after a delay, mostly to undo a fault."""
 
     def after(self, seconds: float, act: Callable[[], object]) -> None:
         """Calls `act` after a delay; the round ends only after this call."""
@@ -180,7 +183,7 @@ def _calls(queue: str, task: str) -> Callable[[Target], bool]:
 
 
 def _damage(name: str, spoil: Callable[[Path, random.Random], None]) -> Callable[[Target], bool]:
-    """Damages a file of the newest resume point of a running job and kills its process."""
+    """A fault that damages a file of a job's newest resume point and kills its training process."""
 
     def act(target: Target) -> bool:
         found = target.trainer()
@@ -191,7 +194,8 @@ def _damage(name: str, spoil: Callable[[Path, random.Random], None]) -> Callable
         points = sorted(folder.glob("step-??????")) if folder.is_dir() else []
         if not points:
             return False
-        # Damages a copy: the weights may be a hard link to a published file.
+        # Damages a copy and then replaces the file by it. The weights may be a hard link to a
+        # published file, which must stay undamaged.
         file, copy = points[-1] / name, points[-1] / "spoiled"
         try:
             shutil.copyfile(file, copy)

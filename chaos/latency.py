@@ -113,7 +113,7 @@ class _Bench:
         self._end(job_id)
 
     def frozen_broker(self, ends: int) -> None:
-        """Submits jobs and ends workers while Redis is stopped."""
+        """Submits jobs and ends workers while Redis is frozen (SIGSTOP)."""
         redis = self.service.parts["redis"]
         ids = []
         redis.send(signal.SIGSTOP)

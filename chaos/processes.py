@@ -272,7 +272,8 @@ class Sampler(threading.Thread):
                 by_job.setdefault(job, []).append(pid)
             for job, pids in by_job.items():
                 journal = self._jobs / job / "events.jsonl"
-                # Between fork and exec, a child has the command line and the files of its parent.
+                # Ignores children of a training process: between fork and exec, a child has the
+                # command line and the files of its parent.
                 pids = [pid for pid in pids if _parent(pid) not in pids]
                 if len(pids) > 1 and sum(writes_to(pid, journal) for pid in pids) > 1:
                     self.doubles.append(f"job {job}: processes {pids}")

@@ -34,8 +34,9 @@ The lease is shorter than the default, to save time. The number of attempts is p
 unlimited, because the faults end more attempts than any real host would."""
 FAULT_SECONDS = (0.8, 2.0)
 FAULTS_A_JOB = 4
-"""Number of faults that a round may inject per finished job. Most faults cause another attempt, and
-the start of an attempt takes seconds, mostly to load torch."""
+"""A round may inject this number of faults for each finished job, and for two further jobs. The
+number is limited, because most faults cause another attempt, and the start of an attempt takes
+seconds, mostly to load torch."""
 SUBMIT_SECONDS = (0.2, 2.0)
 SETTLE_SECONDS = 240.0
 """Maximum seconds from the last fault to the end of a job; after that the job counts as stuck.
@@ -157,7 +158,7 @@ def _run(
     result.revivals, result.looks = client.revivals, sampler.checks
     result.violations += client.problems + checker.violations
     result.violations += [f"two trainers: {double}" for double in sampler.doubles]
-    result.violations += [f"left over: {line}" for line in left]
+    result.violations += [f"left over process: {line}" for line in left]
 
 
 def _copy_for_checker(server: Server, runs: Path) -> None:

@@ -1,9 +1,9 @@
-"""Kills workers during a season, and checks the recorded scores.
+"""Kills workers during a study, its evaluations and its submissions, and checks the scores.
 
-A season is a study with its evaluations and submissions. Each kill hits a worker that is busy, at
-a random instant. Half of the kills also hit the child processes of the worker, as the end of a
-container does. At the end, each score must be recorded exactly once and must equal the score of an
-undisturbed evaluation.
+This program calls a study with its evaluations and submissions a season. Each kill hits a worker
+that is busy, at a random instant. Half of the kills also hit the child processes of the worker, as
+the end of a container does. At the end, each score must be recorded exactly once and must equal the
+score of an undisturbed evaluation.
 """
 
 import json
@@ -49,7 +49,7 @@ TOTAL_SECONDS = 1500.0
 
 
 def run_season(*, kills: int, seed: int) -> int:
-    """Runs a season under kills and prints a report as JSON; returns 1 if there are violations."""
+    """Runs a season, kills workers, and prints a report as JSON; returns 1 if it has violations."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         season = _Season(Path(folder), random.Random(seed), kills)
@@ -103,7 +103,7 @@ class _Season:
             self._service.runs, self._service.data, expected=expected
         )
         for kind, count in (+self.killer.left).items():  # without the zeros
-            violations.append(f"{count} kills of {kind} had no target")
+            violations.append(f"{count} kills of the kind {kind!r} had no target")
         return violations + self._client.problems
 
     def _study_has_ended(self) -> bool:

@@ -22,7 +22,7 @@ CHECKPOINT = "last"
 
 
 def check_season(runs: Path, data: Path, *, expected: Set[Score]) -> tuple[list[str], int]:
-    """The violations, and the number of scores.
+    """The violations, and the number of recorded scores.
 
     Args:
         runs: The folder of the runs of a service that has ended.
@@ -41,7 +41,7 @@ def check_season(runs: Path, data: Path, *, expected: Set[Score]) -> tuple[list[
     events = dict(recorded["events"])
     for name, scores in recorded.items():
         violations += [
-            f"{name}: {where} is {value}, its event has {events[where]}"
+            f"{name}: {where} is {value}, but its event has {events[where]}"
             for where, value in scores
             if where in events and events[where] != value
         ]

@@ -28,7 +28,7 @@ MAX_WAL_BYTES = 64 << 20
 
 
 def soak(*, minutes: float) -> int:
-    """Prints slopes as JSON; returns 1 if memory, open files or the database log grow."""
+    """Runs the test and prints a JSON report; returns 1 if a value exceeds its limit."""
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     write_corpus(folder / "data")
     service = Service(folder, mode="embedded", workers=1)

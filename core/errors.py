@@ -6,8 +6,8 @@ from enum import IntEnum
 class ExitCode(IntEnum):
     """Exit statuses of the training process. The supervisor derives the next job status from them.
 
-    75 is `EX_TEMPFAIL` and 70 is `EX_SOFTWARE` in sysexits.h. 28 is the error number ENOSPC. All
-    other non-zero statuses mean a crash.
+    75 is `EX_TEMPFAIL` and 70 is `EX_SOFTWARE` in sysexits.h. 28 is the error number ENOSPC. A
+    non-zero status that is not listed below means a crash.
     """
 
     FINISHED = 0
@@ -88,7 +88,7 @@ class CorpusNotText(RunError):
 
 
 class CorpusDamaged(RunError):
-    """A compressed file, or a file of rows, is damaged or not of the format that its name says."""
+    """A compressed file, or a file of rows, is damaged or has another format than its name says."""
 
     code = "corpus_damaged"
     hint = "Create the file again, or leave it out with data.sources."
@@ -109,7 +109,7 @@ class CorpusTooLarge(RunError):
 
 
 class CorpusReaderMissing(RunError):
-    """The optional package that reads a file is not installed."""
+    """The optional package that is needed to read a file is not installed."""
 
     code = "corpus_reader_missing"
     hint = "Install babylm-service with the extra that the message names."

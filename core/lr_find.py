@@ -3,7 +3,7 @@
     python -m core.lr_find FOLDER --data-dir data --cache-dir runs/cache
 
 FOLDER contains `spec.json`, as for `core.run`. The search writes `lr-find.csv`, `lr-find.json` and
-`lr-find.svg` to FOLDER. It keeps no checkpoints, so an interrupted search starts again.
+`lr-find.svg` to FOLDER. It saves no checkpoints, so an interrupted search starts at step 1 again.
 """
 
 import argparse

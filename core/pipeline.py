@@ -99,7 +99,7 @@ def _train(
 
 
 def _evaluated_tokens(run: Run, plan: Plan, *, num_words: int) -> int:
-    """Approximate number of tokens that the stage `evaluate` reads, from the sizes of its files."""
+    """Number of tokens that the stage `evaluate` reads, estimated from the sizes of its files."""
     spec, folder = run.spec, run.data_dir / FOLDER
     files = [path for task in spec.evaluation.tasks for path in task_files(folder / task)]
     checkpoints = 1 if spec.training.ema_decay is None else 2

@@ -136,14 +136,15 @@ def _run(
 def warn_of_low_disk(run: Run) -> None:
     """Warns if the checkpoints of the run need more disk space than is free."""
     if run.spec.task == "tokenizer":
-        return  # the estimate is that of the model, which this job does not train
+        return  # the estimate is for training a model, which this job does not do
     needed = estimate(run.spec, words=None).disk_bytes
     free = shutil.disk_usage(run.rundir.root).free
     if needed > free:
         run.warn(
             "disk_low",
-            f"the checkpoints of this run need about {needed / GIB:,.1f} GiB and {free / GIB:,.1f} "
-            "GiB are free: when the disk is full, the run fails with disk_full and can be retried",
+            f"the checkpoints of this run need about {needed / GIB:,.1f} GiB, but only "
+            f"{free / GIB:,.1f} GiB are free; if the disk becomes full, the run fails with "
+            "disk_full and can be retried",
         )
 
 

@@ -120,8 +120,8 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Environment variables of the service, or lines of a file `.env` in the folder in which",
-        "you start it. `.env.example` is a template with the same text.",
+        "A setting is an environment variable of the service, or a line of a file `.env` in the",
+        "folder in which you start the service. `.env.example` is a template with the same text.",
         "",
         *_variables(service_variables()),
         "",

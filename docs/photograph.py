@@ -25,7 +25,7 @@ DRAWN = """() => {
 class Picture:
     """A picture of a page: the name of its file, the address of the page, size and colour scheme.
 
-    `whole` takes the whole page, and not only the part that fits into `height`.
+    If `whole` is true, the picture shows the whole page, not only the part that fits into `height`.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Alerts: the failed jobs, and the warnings of all jobs that are not archived."""
+"""Alerts: failed jobs, and warnings of jobs. Archived jobs cause no alerts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from core.events.types import WarningData, WarningLevel
 from jobs.tables import Job, JobEvent
 
 MAX_EVENTS = 1000
-"""Maximum number of warning events that one request reads, newest first."""
+"""Maximum number of warning events that one request reads; it reads the newest ones."""
 
 
 @dataclass(frozen=True)

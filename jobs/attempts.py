@@ -1,8 +1,8 @@
 """The writes of a worker: the claim of a job, and the writes that need a valid claim.
 
 The number of the attempt is the fencing token, and every write names it. If the job has a newer
-attempt or has ended, the write changes nothing and raises `Fenced`, and the worker ends its
-training process.
+attempt or is no longer running, the write changes nothing and raises `Fenced`. The worker then ends
+its training process.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,8 @@ def claim_next(
         offer: The resources of the slot; jobs that need more are skipped. None means no limit.
         free_bytes: Free memory of the slot's device if other jobs run on it, or None if no other
             job runs on it. If the next job needs more memory, or an unknown amount, the function
-            returns None. It does not claim a later job instead: a large job could wait forever.
+            returns None. It does not claim a later job instead, because otherwise later, smaller
+            jobs could keep a large job waiting forever.
     """
     waiting = (
         select(Job.id, Job.device_bytes)
@@ -112,8 +113,8 @@ def record_events(
 
     Raises:
         Fenced: If the attempt no longer holds the job.
-        ValueError: If the data of an event does not match the event's type, or if it is a `status`
-            event, which only the service may write.
+        ValueError: If the data of an event does not match the event's type, or if an event has the
+            type `status`, which only the service may write.
     """
     values = {"last_seq": Job.last_seq + len(events), "journal_offset": journal_offset}
     job = _update_held(session, job_id, attempt, values)
@@ -227,9 +228,9 @@ def requeue_last(session: Session, job_id: str, attempt: int, *, reason: str) ->
 
 
 def requeue_counted(session: Session, job_id: str, attempt: int, *, reason: str) -> Job:
-    """Requeues the job after an attempt that died, and counts this attempt.
+    """Requeues the job after an attempt that died, and adds 1 to `attempts_without_checkpoint`.
 
-    A new checkpoint resets the count.
+    A new checkpoint resets this count to 0.
 
     Raises:
         Fenced: If the attempt no longer holds the job.
@@ -252,9 +253,10 @@ def running_heartbeats(session: Session) -> list[tuple[str, int, int]]:
 def reap(session: Session, job_id: str, *, attempt: int, beat: int) -> Job | None:
     """Takes the job from a lost worker; None if the attempt has a newer heartbeat or has ended.
 
-    Also applies a stop request that the lost worker did not apply. The function does not compare
-    the number of attempts with its limit. The next worker compares them, because that worker can
-    read in the journal whether the lost attempt saved a checkpoint.
+    `beat` is the last heartbeat that the caller has read. If the user requested to cancel or pause
+    the job, the function applies this request; otherwise it requeues the job. It does not check the
+    limit `max_attempts`. The next worker checks the limit, because that worker can read in the
+    journal whether the lost attempt saved a checkpoint.
     """
     # Reading before writing is safe here: SQLite's write lock or Postgres's row lock is held.
     unchanged = (

@@ -25,7 +25,7 @@ def make_cursor(moment: datetime, row_id: str) -> str:
 def read_cursor(cursor: str) -> tuple[datetime, str]:
     """The time and id in a cursor. Accepts only cursors that `make_cursor` can write.
 
-    Other times or ids could be values that a database refuses, such as the year 1 in a zone east of
+    Other cursors could contain values that a database refuses, such as the year 1 in a zone east of
     Greenwich, or an id with a NUL.
 
     Raises:

@@ -28,9 +28,9 @@ from jobs.errors import SchemaTooNew, SchemaTooOld
 BUSY_SECONDS = 10.0
 """Maximum seconds that a write transaction waits for SQLite's write lock."""
 RELAXED_BUSY_SECONDS = 2.0
-"""Maximum seconds that a relaxed write waits for SQLite's write lock. A supervisor makes such
-writes between two heartbeats to its training process, which stops if it gets no heartbeat for too
-long."""
+"""Maximum seconds that `Database.write_relaxed` waits for SQLite's write lock. A supervisor (the
+part of a worker that watches a training process) makes such writes between two heartbeats to this
+process. The process stops if it gets no heartbeat for too long."""
 POSTGRES_TIMEOUTS = {"connect_timeout": 5, "tcp_user_timeout": 8000, "keepalives_idle": 5}
 """Options of libpq: `tcp_user_timeout` in milliseconds, the other two in seconds. By default libpq
 waits without limit for an unreachable server; a supervisor must not do so."""
@@ -49,7 +49,7 @@ RELAXED = {"babylm": "relaxed"}
 
 
 class Database:
-    """Sessions on one database. Each session is one transaction, which reads or writes.
+    """Sessions on one database. A session either only reads or is one write transaction.
 
     With the defaults of SQLAlchemy and SQLModel, SQLite loses updates without an error: two
     sessions read a row, then both write it, and the second overwrites the first. Here a write
@@ -61,8 +61,8 @@ class Database:
         self._readers = self.engine.execution_options(**READ)
         if self.engine.dialect.name == "postgresql":
             # At Postgres's default isolation level each query sees its own snapshot, even in a
-            # transaction. So reads run without one, which saves the round trips of BEGIN and
-            # ROLLBACK.
+            # transaction. So reads run without a transaction, which saves the round trips of BEGIN
+            # and ROLLBACK.
             self._readers = self._readers.execution_options(isolation_level="AUTOCOMMIT")
         self._relaxed = self.engine.execution_options(**RELAXED)
 
@@ -83,9 +83,9 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A transaction that only reads; it does not wait for a writer and does not block one.
+        """A session that only reads; it does not wait for a writer and does not block one.
 
-        On SQLite all its queries see the same snapshot.
+        On SQLite all its queries see the same snapshot. On Postgres each query has its own.
         """
         with self.lazy_read() as session:
             yield session
@@ -181,7 +181,7 @@ def _prepare_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Allows readers and one writer at the same time; the mode is stored in the file."""
+    """Sets the mode WAL, which allows readers and one writer at once; the file stores the mode."""
     deadline = time.monotonic() + BUSY_SECONDS
     while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         try:

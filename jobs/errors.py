@@ -37,8 +37,10 @@ class InvalidTransition(JobsError):
     def __init__(
         self, *, action: str, status: str, allowed: str, reason: str | None = None
     ) -> None:
-        detail = f" {reason};" if reason else ""
-        super().__init__(f"cannot {action} a job that is {status}:{detail} it must be {allowed}")
+        # A reason is given if the status alone would allow the action.
+        super().__init__(
+            f"cannot {action} a job that is {status}: {reason or f'it must be {allowed}'}"
+        )
         self.action = action
         self.status = status
 
@@ -161,7 +163,7 @@ class BrokerUnavailable(JobsError):
 
 
 class Fenced(JobsError):
-    """The attempt no longer holds the job: a newer attempt has taken it, or the job has ended."""
+    """The attempt no longer holds the job, which is in a newer attempt or is not running."""
 
     code = "fenced"
 
@@ -170,7 +172,7 @@ class Fenced(JobsError):
 
 
 class PlacementTaken(JobsError):
-    """Slurm started a second job for one placement, or a job that is no longer needed."""
+    """Slurm started a second Slurm job for an attempt, or one for an attempt that is over."""
 
     code = "placement_taken"
 

@@ -1,4 +1,4 @@
-"""Evaluations of checkpoints: records results as events and metrics of the job."""
+"""Records the results of evaluations of checkpoints as events and metrics of the job."""
 
 from sqlmodel import Session, col, select
 
@@ -48,9 +48,9 @@ def record_evaluation(session: Session, task: ShortTask, answer: Json) -> None:
 def list_evaluation(session: Session, job_id: str, evaluation: EvaluationData) -> None:
     """Adds an evaluation by the run itself to the metrics and to the list of evaluations.
 
-    Skips an evaluation of an unknown checkpoint; such an evaluation remains only an event. After a
-    power failure the journal may lack the line of the checkpoint. This must not raise an error,
-    because the worker must continue to read the journal.
+    Skips an evaluation of an unknown checkpoint; such an evaluation remains only an event. It can
+    occur after a power failure, when the journal lacks the line of the checkpoint. The function
+    raises no error in this case, so that the worker continues to read the journal.
     """
     try:
         checkpoint = _checkpoint(session, job_id, str(evaluation.checkpoint))
@@ -161,7 +161,7 @@ def _checkpoint(session: Session, job_id: str, name: str) -> Checkpoint:
 
 
 def _epoch(session: Session, checkpoint: Checkpoint) -> float:
-    """Number of epochs at the checkpoint, computed from the last measurement up to its step."""
+    """Number of epochs at the checkpoint, computed from the last measurement before or at it."""
     query = (
         select(MetricStep)
         .where(MetricStep.job_id == checkpoint.job_id, MetricStep.step <= checkpoint.step)

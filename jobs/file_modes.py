@@ -14,7 +14,7 @@ def apply_umask(settings: Settings) -> None:
 
 
 def folders_open_to_others(settings: Settings) -> list[Path]:
-    """The data and runs folders that other accounts may enter although the umask forbids it."""
+    """Those of the folders `runs_dir` and `data_dir` with permissions that the umask forbids."""
     mask = int(settings.umask, 8)
     return [
         path for path in _existing((settings.runs_dir, settings.data_dir)) if _mode(path) & mask

@@ -91,8 +91,8 @@ def list_checkpoints(session: Session, job_id: str) -> list[Checkpoint]:
 def find_checkpoint(session: Session, job_id: str, name: str) -> Checkpoint:
     """The checkpoint of that name; `best` and `last` also mean the newest checkpoint of that kind.
 
-    While a job runs, it has no checkpoint of the kind `last`. Then `last` means the newest
-    checkpoint of any kind.
+    A job has no checkpoint of the kind `last` before its training is finished. Until then, the name
+    `last` means the newest checkpoint of any kind.
 
     Raises:
         JobNotFound: If there is no such job.

@@ -13,8 +13,8 @@ from jobs.tables import Job
 LABELS = ("name", "tags", "notes", "archived", "pinned")
 
 
-def update_labels(session: Session, job_id: str, **labels: Any) -> Job:  # of any type, see LABELS
-    """Changes the given labels of a job; the name in its spec does not change.
+def update_labels(session: Session, job_id: str, **labels: Any) -> Job:  # labels differ in type
+    """Changes the given labels, see `LABELS`; a new name does not change the name in the spec.
 
     Raises:
         JobNotFound: If there is no such job.

@@ -1,7 +1,7 @@
 """Notifications for the watchers of a job: an empty message on the channel `job:<id>`.
 
-A message means "read the rows again". Watchers also poll, so a lost message only causes a delay,
-and a failure of the broker is not reported to the caller.
+A message means "read the rows again". Watchers also poll, so a lost message only causes a delay.
+Callers therefore get no error if the broker fails.
 """
 
 import logging
@@ -39,7 +39,7 @@ class JobNotifier:
         try:
             self._redis.publish(CHANNEL + job_id, b"")
         except BROKER_ERRORS as error:
-            # The caller supervises a training process: it must not wait at every tick.
+            # The caller supervises a training process, so it must not wait at each notification.
             self._silent_until = self._clock() + SILENT_SECONDS
             log.debug("the broker does not answer: %s", error)
 
@@ -68,7 +68,7 @@ class Listener(threading.Thread):
                 self._stopped.wait(RETRY_SECONDS)
 
     def stop(self) -> None:
-        """Ends the thread within a second."""
+        """Asks the thread to end; it ends within a second if the broker answers."""
         self._stopped.set()
 
     def _listen(self) -> None:

@@ -83,7 +83,7 @@ NEWEST_FIRST = Order(CREATED, is_descending=True)
 
 
 def parse_order(text: str) -> Order | None:
-    """The order `NAME`, or `-NAME` for descending; None if there is no such value."""
+    """The order `NAME`, or `-NAME` for descending; None if jobs cannot be sorted by that name."""
     name = text.removeprefix("-")
     is_known = name == CREATED or name in COLUMNS or _is_metric(name)
     return Order(name, is_descending=text.startswith("-")) if is_known else None

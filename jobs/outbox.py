@@ -21,7 +21,7 @@ LEASE_SECONDS = 60.0
 """Seconds after a claim in which no other sender makes an attempt. An attempt takes much less: at
 most `api.webhook_sender.TOTAL_SECONDS`."""
 JITTER = 0.1
-"""Maximum fraction that is added to a delay, so that deliveries are not all sent at once."""
+"""Maximum fraction of a delay that is added to it, so that deliveries are not all sent at once."""
 MAX_RETRY_AFTER_SECONDS = 86_400
 GONE = 410
 KEPT_DAYS = 30
@@ -144,8 +144,8 @@ def _due(moment: datetime) -> SelectOfScalar[WebhookDelivery]:
 
 
 def _claim(session: Session, delivery: WebhookDelivery, moment: datetime) -> bool:
-    """Counts the attempt; False if another sender was faster."""
-    # If true, a sender died during the last attempt, and whether the message arrived is unknown.
+    """Counts the attempt; False if another sender was faster or if no attempt is left."""
+    # True if a sender died during the last attempt. It is unknown whether the message arrived.
     is_exhausted = delivery.attempts >= MAX_ATTEMPTS
     values: dict[str, object] = {
         "attempts": delivery.attempts + 1,

@@ -2,9 +2,10 @@
 
 A provisioner submits a Slurm job, called a pilot, for each placement. It writes the row of the
 placement before it calls `sbatch`, and (job, attempt) is the key of the row, so several
-provisioners never submit the same attempt twice. A later write changes a row only if its number of
-tries is unchanged. A pilot writes its Slurm id into the row if the row has none, and ends if the
-row has another id. So if Slurm ever starts two pilots, only one of them runs the job.
+provisioners never submit the same attempt twice. A later write of a provisioner changes a row only
+if `tries`, the number of calls of `sbatch`, is unchanged. A pilot writes its Slurm id into the row
+if the row has none, and ends if the row has another id. So if Slurm ever starts two pilots, only
+one of them runs the job.
 """
 
 from collections.abc import Sequence

@@ -16,8 +16,9 @@ QUEUE_ORDER = (col(Job.priority).desc(), col(Job.queued_at), col(Job.id))
 def queue_positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
     """The positions of the given queued jobs in the queue, counted from 1, read with one query.
 
-    The query counts the index entries before the first given job, and numbers only the rows
-    from the first to the last given job.
+    If the given jobs have one priority, the query counts the index entries before the first of them
+    and numbers only the rows from the first to the last. Otherwise it counts the entries of higher
+    priorities and numbers all rows from the highest to the lowest priority of the given jobs.
     """
     if not jobs:
         return {}

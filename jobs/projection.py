@@ -17,7 +17,7 @@ from core.events.types import (
 FINETUNE = "finetune/"
 """Prefix of the names of the metrics that a fine-tuning job reports."""
 
-Row = dict[str, Any]  # columns of a table by name, of any type
+Row = dict[str, Any]  # values of any type by column name
 
 
 @dataclass
@@ -28,8 +28,8 @@ class Projection:
     metric_steps: dict[int, Row] = field(default_factory=dict)
     metrics: dict[tuple[str, int], Row] = field(default_factory=dict)
     checkpoints: dict[str, Row] = field(default_factory=dict)
-    """All columns of the checkpoints that the batch saved, by name. A checkpoint that the batch
-    also removed keeps its row, with the time of the removal, because evaluations refer to it."""
+    """For each checkpoint that the batch saved: all columns of its row. If the batch also removed
+    it, the row stays, with the time of the removal, because evaluations refer to it."""
     removed: dict[str, Row] = field(default_factory=dict)
     """Changed columns of the checkpoints that an earlier batch saved and this batch removed."""
 
@@ -44,8 +44,8 @@ def project(
     """How `events` change a job that has these latest metrics and this largest checkpoint step.
 
     Raises:
-        ValueError: If the data of an event does not match the event's type, or if it is a `status`
-            event, which only the service may write.
+        ValueError: If the data of an event does not match the event's type, or if an event has the
+            type `status`, which only the service may write.
     """
     result = Projection()
     for event in events:

@@ -2,7 +2,7 @@
 
 A message names no job. It does no harm if a message is lost, duplicated or late, because the rows
 of the database contain the work. So the service does not use Celery's results, late
-acknowledgement, retries and time limits.
+acknowledgement, retries or time limits.
 """
 
 import importlib
@@ -28,8 +28,8 @@ TASKS: dict[QueueName, str] = {"train": "babylm.train", "short": "babylm.short"}
 SOCKET_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
 QUEUE_LENGTH_SECONDS = 1.0
-"""Maximum seconds to read the length of a queue. The sweep reads it, and a frozen broker must not
-delay the search for lost jobs."""
+"""Maximum seconds to read the length of a queue. The sweep, which searches for lost jobs
+(`jobs.recovery`), reads it, and a frozen broker must not delay this search."""
 BROKER_ERRORS = (redis.RedisError, CeleryOperationalError, KombuOperationalError, OSError)
 """Errors of a broker that is unavailable, frozen or restarting."""
 
@@ -89,7 +89,7 @@ def make_app(broker_url: str) -> Celery:
 
 
 class QueueNotifier:
-    """Notifies the workers of a queue. `notify` may block, so no request calls it."""
+    """Notifies the workers of a queue. `notify` may block; do not call it in a request."""
 
     def __init__(self, broker_url: str) -> None:
         self._app = make_app(broker_url)

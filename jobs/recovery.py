@@ -28,8 +28,9 @@ Key = TypeVar("Key", bound=Hashable)
 
 FORGET_WORKER_SECONDS = 3600.0
 MAX_READ_SHARE = 0.25
-"""Maximum duration of a read of the heartbeats, as a fraction of the lease. After a longer read the
-database counts as unavailable, and all leases start again."""
+"""Maximum duration of a read of the heartbeats, as a fraction of the lease (the time without a
+heartbeat after which a worker counts as lost). After a longer read the database counts as
+unavailable, and all leases start again."""
 
 
 _Beats = list[tuple[tuple[str, int], int]]
@@ -138,7 +139,7 @@ class Sweeper:
         return jobs, tasks, workers
 
     def _reset(self) -> None:
-        """Restarts all leases, because no worker could write heartbeats to the database."""
+        """Restarts all leases: workers cannot write heartbeats to an unavailable database."""
         for monitor in (self._jobs, self._tasks, self._workers):
             monitor.reset()
 
@@ -174,7 +175,7 @@ class SweepThread(threading.Thread):
                 log.exception("the sweep failed")
 
     def stop(self) -> None:
-        """Ends the thread; waits for the sweep in progress."""
+        """Ends the thread; waits up to 10 seconds for the sweep in progress."""
         self._stopped.set()
         if self.is_alive():
             self.join(timeout=10.0)

@@ -1,4 +1,7 @@
-"""Matches jobs with workers: the resources that a job needs and those that a slot offers."""
+"""Matches jobs with workers: the resources that a job needs and those that a slot offers.
+
+A worker has one or more slots. Each slot runs one job at a time.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -36,12 +39,13 @@ class Offer:
     device_memory_bytes: int | None = None
     """Memory of the smallest device; None if unknown."""
     job_id: str | None = None
-    """The only job that the worker accepts, if it is a pilot."""
+    """The only job that the worker accepts, if it is a pilot (a worker that Slurm starts for one
+    job)."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """The resources that a job needs, as columns of its row, which the claim query compares."""
+    """The resources that a job needs, as columns of its row. A claim compares them to an offer."""
 
     where_allowed: str
     num_gpus: int

@@ -13,8 +13,8 @@ from jobs.tables import Metric, MetricStep
 
 MAX_POINTS = 500
 POINTS_A_BUCKET = 4
-"""Number of points that a bucket keeps: the first, last, lowest and highest, so that the peaks and
-ends of the curve remain."""
+"""Number of points that remain of each bucket (a range of steps): the first, last, lowest and
+highest, so that the peaks and ends of the curve remain."""
 Values = dict[str, Any]
 """Values of the parameters of a statement, by name."""
 
@@ -92,7 +92,7 @@ def _points(session: Session, query: Executable, values: Values) -> Series:
 def _steps_to_keep(*, extremes: bool) -> Executable:
     """The query for the steps of the first, last, lowest and highest point of each bucket.
 
-    If `extremes` is False: for the steps of the first point of each bucket.
+    If `extremes` is False, the query finds only the step of the first point of each bucket.
 
     The query generates the buckets, and for each bucket reads a range of the primary key. Grouping
     the rows by a computed bucket and joining them to their extremes took four times as long for

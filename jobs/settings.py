@@ -67,10 +67,10 @@ class Settings(BaseSettings):
         ge=1,
         le=64,
         description="Number of slots of a worker, each of which runs one job at a time; null means "
-        "one slot per GPU. With fewer slots than GPUs, the GPUs are divided evenly among the "
-        "slots, for jobs with training.num_devices. With more slots than GPUs, slots share a GPU: "
-        "a job starts next to others if the memory estimates of all these jobs together fit into "
-        "the GPU.",
+        "one slot per GPU, or one slot without a GPU. With fewer slots than GPUs, the GPUs are "
+        "divided evenly among the slots, so that a slot can run jobs whose training.num_devices is "
+        "above 1. With more slots than GPUs, slots share a GPU: a job starts next to others if the "
+        "memory estimates of all these jobs together fit into the GPU.",
     )
     lease_seconds: float = Field(
         default=15.0,

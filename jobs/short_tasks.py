@@ -1,8 +1,9 @@
-"""Short tasks: the API creates them, and the short worker claims and runs them.
+"""Short tasks: the API creates them, and the short worker (a process of its own) runs them.
 
-A user waits for the result of a quick task, so quick tasks run without interruption. The others run
-in slices. After a slice the task returns to the queue with its state. So a quick task waits for
-earlier quick tasks and for at most one slice, and a worker that dies loses at most one slice.
+A user waits for the result of a quick task (see `QUICK`), so quick tasks run without interruption.
+The other tasks run in slices, each for a limited time. After a slice the task returns to the queue
+with its state. So a quick task waits only for earlier quick tasks and for at most one slice of
+another task, and a worker that dies loses at most one slice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ LOST = ErrorData(
     hint="See the log of the short worker.",
 )
 DEAD_ATTEMPTS = "dead_attempts"
-"""Key of `state`: number of attempts that had died when the newest slice ended."""
+"""Key in `ShortTask.state` for the number of attempts that had died when the last slice ended."""
 
 
 def create_short_task(
@@ -136,7 +137,10 @@ def get_short_task(session: Session, task_id: str) -> ShortTask:
 
 
 def claim_short_task(session: Session, worker_id: str) -> ShortTask | None:
-    """Assigns the oldest queued quick task to `worker_id`, or else the oldest queued task."""
+    """Assigns the oldest queued quick task to `worker_id`, or else the oldest other queued task.
+
+    Returns None if no task is queued.
+    """
     is_slow = case((col(ShortTask.kind).in_(QUICK), 0), else_=1)
     waiting = (
         select(ShortTask.id)
@@ -232,7 +236,7 @@ def put_back_short_task(
 
 
 def lose_short_task(session: Session, task: ShortTask, error: ErrorData) -> None:
-    """Requeues a task after its process died, and counts the attempt.
+    """Requeues a task whose process died and counts the attempt, or ends the task with `error`.
 
     A quick task fails at once, because a user waits for it. Any other task fails after
     `MAX_ATTEMPTS` attempts in a row without progress.
@@ -268,7 +272,7 @@ def reap_short_task(session: Session, task_id: str, *, attempt: int, beat: int) 
     task = session.exec(select(ShortTask).where(ShortTask.id == task_id)).one_or_none()
     if task is None:
         return None
-    values: dict[str, Any] = {"status": "queued", "worker_id": None}  # columns of any type
+    values: dict[str, Any] = {"status": "queued", "worker_id": None}  # values of any type
     if _is_exhausted(task):
         values = {"status": "failed", "error": LOST.model_dump(), "finished_at": now()}
     return _update(session, task_id, *guards, values=values)
@@ -303,7 +307,7 @@ def _update_held(
     session: Session,
     task_id: str,
     attempt: int,
-    values: Mapping[str, Any],  # columns of a table by name, of any type
+    values: Mapping[str, Any],  # values of any type by column name
 ) -> None:
     guards = (col(ShortTask.status) == "running", col(ShortTask.attempt) == attempt)
     if _update(session, task_id, *guards, values=values) is None:
@@ -314,7 +318,7 @@ def _update(
     session: Session,
     task_id: str,
     *guards: ColumnElement[bool],
-    values: Mapping[str, Any],  # columns of a table by name, of any type
+    values: Mapping[str, Any],  # values of any type by column name
 ) -> ShortTask | None:
     statement = (
         update(ShortTask)

@@ -32,7 +32,7 @@ EXISTING = select(Job.id).where(col(Job.id).in_(bindparam("job_ids", expanding=T
 
 @dataclass(frozen=True)
 class Membership:
-    """The place of a job in a study, as columns of its row."""
+    """The place of a job in a study, as columns of the job's row."""
 
     study_id: str
     condition_number: int

@@ -1,7 +1,8 @@
 """Studies: a study is a group of jobs, with one job for each condition and each seed.
 
-The functions never commit, as in `jobs.store`. Members are ordinary jobs. A unique index on study,
-condition and seed prevents duplicate members.
+A condition is a combination of values of the study's grid. The jobs of a study are called its
+members and are ordinary jobs. A unique index on study, condition and seed prevents duplicate
+members. The functions never commit, as in `jobs.store`.
 """
 
 import hashlib
@@ -60,7 +61,7 @@ def create_study(
             its members.
         name: Display name.
         base: The spec that the members share.
-        grid: JSON values by dotted field.
+        grid: Lists of JSON values by dotted field, such as `training.learning_rate`.
         seeds: Seeds of each condition.
         members: See `core.spec.grid.make_members`.
         idempotency_key: A repeated key with the same request returns the existing study.
@@ -119,7 +120,7 @@ def add_seeds(
 
 
 def further_members(session: Session, study: Study, seeds: Sequence[int]) -> list[Member] | None:
-    """The members for additional seeds, with the specs of existing members.
+    """The members for additional seeds. Their specs are copies of the specs of existing members.
 
     So a default that changed after the study was created does not affect the new members. Returns
     None if all members of a condition were deleted.

@@ -1,6 +1,8 @@
 """The table of a study: mean, deviation and best value by condition, compared with the baseline.
 
-All functions are pure: they compute their results from the members' values only.
+A study is a group of jobs, its members: one job for each condition (a combination of values of the
+study's grid) and each seed. The baseline is condition 0, which has the first value of each list of
+the grid. All functions are pure: they compute their results from the members' values only.
 """
 
 import csv

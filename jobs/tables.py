@@ -129,7 +129,7 @@ class Job(Table, table=True):
     min_memory_bytes: int = _bytes_needed()
     min_device_memory_bytes: int = _bytes_needed()
     device_bytes: int | None = Field(default=None, sa_type=BigInteger)
-    """Expected peak of device memory; null if unknown. Then the job shares no device."""
+    """Expected peak of device memory; if unknown, it is null and the job shares no device."""
     study_id: str | None = Field(
         default=None, sa_type=String(ID_LENGTH), foreign_key="study.id", ondelete="SET NULL"
     )
@@ -248,8 +248,8 @@ class Checkpoint(Table, table=True):
 class ShortTask(Table, table=True):
     """Work that does not wait for training jobs: generating text, evaluating a checkpoint.
 
-    Quick tasks run without interruption. The others run in slices, so that other tasks can run
-    between two slices.
+    Quick tasks (`jobs.short_tasks.QUICK`) run without interruption. The others run in slices of
+    limited time, so that quick tasks can run between two slices.
     """
 
     __tablename__ = "short_task"
@@ -283,7 +283,7 @@ class ShortTask(Table, table=True):
 
 
 class WorkerRow(Table, table=True):
-    """A worker that is alive or was recently."""
+    """A worker, or a provisioner of Slurm, that is alive or was recently."""
 
     __tablename__ = "worker"
 
@@ -311,14 +311,14 @@ class Placement(Table, table=True):
 
     job_id: str = _job_id()
     attempt: int = Field(primary_key=True)
-    """The attempt that the pilot will claim."""
+    """The attempt that the pilot (a Slurm job that runs a worker for this job) will claim."""
     name: str = Field(sa_type=String(100))
     """Name of the Slurm job. It identifies the Slurm job if the provisioner crashes before it has
     recorded the id that `sbatch` returns."""
     is_open: bool = True
     """False if the provisioner no longer tracks the placement."""
     tries: int = 1
-    """Number of calls of `sbatch`. Each write of a provisioner requires that it is unchanged."""
+    """Number of calls of `sbatch`. A provisioner's write changes nothing if `tries` has changed."""
     state: str = _short()
     """submitting, unknown, refused, lost, or a state of Slurm, such as PENDING."""
     reason: str | None = Field(default=None, sa_type=Text)
@@ -370,7 +370,7 @@ class WebhookDelivery(Table, table=True):
     status: str = _short(default="pending")
     """`pending`, `delivered`, or, if no attempt is left, `failed`."""
     attempts: int = 0
-    """Number of attempts. Each write of a sender requires that it is unchanged."""
+    """Number of attempts. A sender's write changes nothing if `attempts` has changed."""
     created_at: datetime = _time()
     next_attempt_at: datetime = _time()
     last_attempt_at: datetime | None = _time(default=None)

@@ -19,7 +19,7 @@ def update_job(
     session: Session,
     job_id: str,
     *guards: ColumnElement[bool],
-    values: Mapping[str, Any],  # columns of a table by name, of any type
+    values: Mapping[str, Any],  # values of any type by column name
 ) -> Job | None:
     """Updates the job if all guards hold; otherwise changes nothing and returns None."""
     statement = update(Job).where(col(Job.id) == job_id, *guards).values(**values).returning(Job)
@@ -33,7 +33,7 @@ def transition(
     source: Sequence[Status],
     to: Status,
     reason: str | None,
-    values: Mapping[str, Any],  # columns of a table by name, of any type
+    values: Mapping[str, Any],  # values of any type by column name
 ) -> Job | None:
     """Changes the status from one of `source` to `to`, and adds a `status` event.
 

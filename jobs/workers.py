@@ -61,7 +61,8 @@ def live_workers(session: Session, *, at: datetime | None = None) -> list[Worker
 def live_train_workers(session: Session, *, pilots_of: Sequence[str] = ()) -> list[WorkerRow]:
     """Live workers for training, and the pilots of the given jobs.
 
-    A cluster may have a thousand pilots, each for one job, so pilots of other jobs are not read.
+    A pilot is a worker that Slurm starts for one job. A cluster may have a thousand pilots, so
+    pilots of other jobs are not read.
     """
     since = database_time(session) - timedelta(seconds=LIVE_SECONDS)
     values = {"since": since, "pilots_of": list(pilots_of)}

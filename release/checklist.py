@@ -54,19 +54,19 @@ def check_changelog(root: Path) -> None:
         StepFailed: If the two versions differ.
     """
     heading = HEADING.search((root / "CHANGELOG.md").read_text(encoding="utf-8"))
-    found = heading["version"] if heading else "no version"
+    found = heading["version"] if heading else "missing"
     if found != version(root):
         raise StepFailed(
-            f"the newest heading of CHANGELOG.md is {found}, and pyproject.toml has "
+            f"the newest version in CHANGELOG.md is {found}, and pyproject.toml has "
             f"{version(root)}: change one of them"
         )
 
 
 def check_images(root: Path) -> None:
-    """Checks that docker-compose.yml tags the images with the version.
+    """Checks that docker-compose.yml tags the images with the version of pyproject.toml.
 
     Raises:
-        StepFailed: If a tag has another version, or if there is no tag.
+        StepFailed: If an image tag has another version, or if there is no image tag.
     """
     text = (root / "docker-compose.yml").read_text(encoding="utf-8")
     tags = set(IMAGE_VERSION.findall(text))
@@ -78,7 +78,7 @@ def check_images(root: Path) -> None:
 
 
 def check_tag(root: Path) -> None:
-    """Checks that the version has no tag yet.
+    """Checks that git has no tag of the version yet.
 
     Raises:
         StepFailed: If the tag exists.

@@ -41,7 +41,7 @@ STACK = ExitStack()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Starts one Postgres server for all processes of the tests, which inherit its address."""
+    """Starts one Postgres server, if requested; all test processes inherit its address."""
     is_process_of_another = hasattr(config, "workerinput")
     if os.environ.get(STORE) == "postgres" and URL not in os.environ and not is_process_of_another:
         server = STACK.enter_context(temporary_server())
@@ -55,7 +55,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="module")
 def postgres_server() -> Iterator[Server]:
-    """A Postgres of the module, which its tests may stop and start again."""
+    """A Postgres server for one test module, whose tests may stop and restart it."""
     with temporary_server() as server:
         if server is None:
             pytest.skip("Postgres is not installed")
@@ -64,9 +64,9 @@ def postgres_server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def store() -> str:
-    """The kind of database that rows are tested on: sqlite, or postgres."""
+    """The kind of database that tests of the tables and of the API use: sqlite or postgres."""
     if URL not in os.environ and os.environ.get(STORE) == "postgres":
-        pytest.skip(f"{STORE} is postgres, and no Postgres server is installed")
+        pytest.skip(f"{STORE} is postgres, but no Postgres server is installed")
     return "postgres" if URL in os.environ else "sqlite"
 
 

@@ -1,7 +1,8 @@
 """Postgres for the tests: one server, and a database for each test.
 
-`BABYLM_TEST_STORE=postgres` starts a temporary server, as an unprivileged user, and runs the tests
-of rows and of the API on it. `BABYLM_TEST_POSTGRES_URL` names a server that is already running.
+`BABYLM_TEST_STORE=postgres` starts a temporary server, as an unprivileged user. The tests of the
+tables and of the API then use this server instead of SQLite. `BABYLM_TEST_POSTGRES_URL` makes them
+use a server that is already running.
 """
 
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ def postgres_database(server: str, *, migrated: bool) -> Iterator[str]:
     """Creates a database, yields its address, and drops the database at the end of the block."""
     template = f" TEMPLATE {_template(server)}" if migrated else ""
     name = f"test_{uuid4().hex}"
-    # A connection for each statement: a test may restart the server in between.
+    # NullPool opens a connection for each use, because a test may restart the server in between.
     engine = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with engine.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}{template}")

@@ -14,7 +14,7 @@ raise SystemExit("shadowed")
 
 
 class Shadows:
-    """The folder. Half of our packages have a folder in it, and all other modules have a file."""
+    """The folder. Four of our packages have a folder in it, and all other modules have a file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

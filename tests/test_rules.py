@@ -83,7 +83,7 @@ def reads_clock(node: ast.expr) -> bool:
 
 
 def short_waits(tree: ast.Module) -> Iterator[int]:
-    """Lines that limit the time of another operation."""
+    """Lines that wait for another operation with a fixed limit shorter than `DEADLINE`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             waits = ("wait", "join", "timeout")  # timeout: the mark of a test
@@ -158,7 +158,7 @@ def test_modules_and_functions_are_short():
 
 
 def test_the_repository_holds_no_symbolic_link():
-    """A link to a build folder leads nowhere in any other checkout."""
+    """A link to a build folder is broken in every other checkout."""
     listed = subprocess.run(
         ["git", "ls-files", "--stage"], cwd=TESTS.parent, capture_output=True, text=True, check=True
     ).stdout.splitlines()

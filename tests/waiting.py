@@ -26,7 +26,9 @@ def wait_for(
         if value:
             return value
         time.sleep(POLL_SECONDS)
-    raise AssertionError(f"not within {seconds:g} s: {what if isinstance(what, str) else what()}")
+    raise AssertionError(
+        f"timed out after {seconds:g} s: {what if isinstance(what, str) else what()}"
+    )
 
 
 def is_alive(process: psutil.Process) -> bool:

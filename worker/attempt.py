@@ -61,7 +61,7 @@ class Attempt:
         """The last error that the attempt reported."""
 
     def prepare(self) -> bool:
-        """Prepares the run folder; False if the job has no attempt left and is now `failed`."""
+        """Prepares the run folder; False if the job has no attempt left and has thus failed."""
         self.rundir.root.mkdir(parents=True, exist_ok=True)
         publish_file(self.rundir.spec, json.dumps(self.spec, indent=2).encode())
         self._job_notifier.notify(self.job_id)
@@ -80,7 +80,7 @@ class Attempt:
             code="attempts_exhausted",
             message=f"{self._max_attempts} attempts in a row ended without a new checkpoint"
             + (f"; the last: {last}" if last else ""),
-            hint="See the log of the job for the cause; `retry` starts it again.",
+            hint="See the log of the job for the cause; `retry` starts the job again.",
         )
         self._record(Outcome("failed", error.code, error))
         return False
@@ -248,7 +248,8 @@ class Attempt:
     def _write_until_done(self, write: Callable[[], None]) -> None:
         """Repeats a write until the database is no longer locked or full.
 
-        The job stays `running` meanwhile. If this takes longer than the lease, the lease expires.
+        The job stays `running` meanwhile. If this takes longer than the lease, the lease expires,
+        and the job is requeued.
         """
         while True:
             try:

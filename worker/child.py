@@ -68,8 +68,8 @@ class Child:
         """Sends a heartbeat; the child stops by itself if it receives none for too long.
 
         Args:
-            allowance: The fraction of the silence limit, 0 to 1, for which the child may run
-                without another heartbeat; see `core.process.stop`.
+            allowance: The time for which the child may run without another heartbeat, as a
+                fraction (0 to 1) of the silence limit of `core.process.stop`.
         """
         assert self._process.stdin is not None
         left = round(FULL * min(1.0, max(0.0, allowance)))

@@ -31,7 +31,11 @@ def num_gpus(devices: list[Device]) -> int:
 
 
 def gpus_of_slot(devices: list[Device], slot: int, slots: int) -> list[int]:
-    """Indices of the GPUs of a slot: an equal part of all GPUs, or one GPU that slots share."""
+    """Indices of the GPUs of a slot, which is a place for one running job.
+
+    The slots divide the GPUs as evenly as possible. If there are more slots than GPUs, each slot
+    has one GPU, which it may share with other slots. Without GPUs the list is empty.
+    """
     gpus = [device["index"] for device in devices if device["kind"] == "cuda"]
     if slots >= len(gpus):
         return [gpus[slot % len(gpus)]] if gpus else []
@@ -42,8 +46,8 @@ def gpus_of_slot(devices: list[Device], slot: int, slots: int) -> list[int]:
 def _driver() -> Any:  # Any, because the module has no types
     """NVIDIA's management library, or None without a driver.
 
-    The library is initialized once: on a host with an H200, initializing it for every report took
-    7 % of a core.
+    The library is initialized once. The worker lists its devices every few seconds; on a host with
+    an H200, initializing the library each time took 7 % of a core.
     """
     try:
         import pynvml
@@ -84,7 +88,7 @@ def _gpu(pynvml: Any, index: int) -> Device:  # Any, because the module has no t
 
 
 def _visible(count: int) -> list[int]:
-    """The indices in CUDA_VISIBLE_DEVICES; all indices if an entry is not a number."""
+    """The indices in CUDA_VISIBLE_DEVICES; all if it is not set or an entry is not a number."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is None:
         return list(range(count))

@@ -55,6 +55,6 @@ def keep_log_short(log: Path, *, limit_bytes: int = MAX_LOG_BYTES) -> None:
     with suppress(FileNotFoundError):  # a user removed the log; the run continues without it
         if log.stat().st_size <= limit_bytes:
             return
-        with suppress(OSError):  # a full disk: losing the old log frees space for the run
+        with suppress(OSError):  # if the disk is full, truncating the log frees space for the run
             shutil.copyfile(log, log.with_name(log.name + ".1"))
         os.truncate(log, 0)

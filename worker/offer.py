@@ -1,4 +1,4 @@
-"""The offer of a worker: the resources of one slot, by which the claim selects a job."""
+"""The offer of a worker: its resources for one job, with which it claims a job that fits."""
 
 from jobs.resources import Offer
 from worker.devices import Device, gpus_of_slot, num_gpus
@@ -7,7 +7,7 @@ from worker.pilot import Pilot
 
 
 def make_offer(devices: list[Device], slots: int, pilot: Pilot | None) -> Offer:
-    """The offer that holds for every slot; if slots differ, the offer of the smallest slot."""
+    """The offer that every slot (a place for one job) can fulfil: that of the smallest slot."""
     host = host_memory_bytes()
     gpus = min(len(gpus_of_slot(devices, slot, slots)) for slot in range(slots))
     memory = min(device["memory_bytes"] for device in devices)

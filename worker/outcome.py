@@ -9,6 +9,8 @@ from core.events.types import ErrorData
 from jobs.attempts import StopRequest
 
 Verdict = Literal["succeeded", "failed", "cancelled", "paused", "again", "again_later", "died"]
+"""`again` requeues the job at its old position, `again_later` after all other queued jobs. `died`
+requeues it too, and counts the attempt as failed."""
 
 
 DISK_FULL = ErrorData(

@@ -22,7 +22,7 @@ class Pilot:
     job_id: str
     exit_when_idle_seconds: float
     attempt: int | None = None
-    """Number of the attempt of the pilot's placement; None if a person started the pilot."""
+    """The attempt for which Slurm started the pilot; None if a person started the pilot."""
     slurm_id: str | None = None
 
     @property

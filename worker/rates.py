@@ -14,7 +14,9 @@ from worker.devices import Device
 log = logging.getLogger(__name__)
 
 Rates = dict[str, float]
-"""Floating-point operations per second of one slot, by kind of device (`cpu`, `cuda`)."""
+"""Floating-point operations per second, by kind of device (`cpu`, `cuda`), of one slot.
+
+A slot is a place for one running job."""
 MEASURE_SECONDS = 300.0
 VERSION = 1
 

@@ -1,8 +1,9 @@
 """Runs short tasks in one child process that stays alive and keeps models loaded.
 
-Short tasks must not wait for a training job. Quick tasks (`generate`, `surprisal`, `encode`) run
-without interruption. The other tasks run in slices: a task that needs longer than SLICE_SECONDS
-stops and returns to the queue with its state.
+Short tasks are requests, such as generating text, that must not wait for a training job. Quick
+tasks (`generate`, `surprisal`, `encode`) run without interruption. The other tasks run in slices: a
+task that needs longer than SLICE_SECONDS stops and returns to the queue with its state, from which
+the next slice continues.
 """
 
 import json

@@ -113,13 +113,15 @@ class Supervisor:
         return status
 
     def _allowance(self, attempt: Attempt) -> float:
-        """The fraction of the silence limit for which the child may run without another heartbeat.
+        """The time for which the child may run without another heartbeat.
+
+        It is a fraction of the silence limit of `core.process.stop`, 1 at most.
 
         If workers of other hosts may claim the job, the child must end before they claim it, even
         if this process cannot reach the database. On a single host the lock on the run folder
-        already prevents two processes from running one job. The child then always gets the whole
-        limit, and does not stop if the database cannot be reached for long, for example because it
-        is locked.
+        already prevents two processes from running one job. There the child always gets the whole
+        limit, so it does not stop if the database cannot be reached for long, for example because
+        the database is locked.
         """
         if not self._settings.may_span_hosts:
             return 1.0

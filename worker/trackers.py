@@ -1,4 +1,4 @@
-"""Starts processes that replay an attempt's events into trackers; training never waits for them."""
+"""Starts processes that send a run's events to trackers, such as MLflow; training never waits."""
 
 import logging
 import os
@@ -36,13 +36,16 @@ class Replays:
     _followers: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     def start(self) -> None:
-        """Starts a process for each tracker that can follow a run."""
+        """Starts a process for each tracker that can receive events while the run continues."""
         for name in self.names:
             if ADAPTERS[name].is_live:
                 self._followers.append(self._open(name, "--follow"))
 
     def end(self) -> None:
-        """Lets the processes send the remaining events and end; does not wait for them."""
+        """Lets the processes send the remaining events and end; does not wait for them.
+
+        If the job has ended, also starts a process for each tracker that needs the whole run.
+        """
         for process in self._followers:
             assert process.stdin is not None
             with suppress(OSError):
@@ -94,7 +97,7 @@ def replays(
         else:
             message = (
                 f"the run is not sent to {name}, because {missing}; after the installation, "
-                "`babylm track` sends it"
+                "`babylm track` sends the run"
             )
             warn(WarningData(code="tracker_missing", message=message))
     running = Replays(rundir, names, tracker_environment(settings))

@@ -17,8 +17,9 @@ router = thread_router("jobs")
 def list_alerts(session: Reading, limit: Annotated[int, Query(ge=1, le=500)] = 100) -> AlertPage:
     """The failed jobs and the warnings of all jobs, newest first, without archived jobs.
 
-    Equal warnings of a job are one alert; `times` is their number among the newest 1,000 warnings.
-    A failed job that was retried is no longer an alert.
+    All warnings of a job with the same code are one alert. `times` is the number of these warnings
+    among the newest 1,000 warnings of all jobs. A failed job that was retried is no longer an
+    alert.
     """
     alerts = newest_alerts(session, limit=limit)
     return AlertPage(data=[AlertRead.model_validate(asdict(alert)) for alert in alerts])

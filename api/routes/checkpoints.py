@@ -45,7 +45,7 @@ def download(
 ) -> Response:
     """Downloads one file of a checkpoint. Supports ranges; the ETag is the SHA-256 of the file."""
     checkpoint = find_checkpoint(session, job_id, name)
-    # Serves only files that the row of the checkpoint lists: a path cannot lead out of the folder.
+    # Only files in the checkpoint's row are served, so no path can lead out of the folder.
     entry = next((file for file in checkpoint.files if file["path"] == path), None)
     if entry is None:
         known = ", ".join(file["path"] for file in checkpoint.files)

@@ -80,9 +80,8 @@ def list_datasets(context: InContext, session: Reading) -> DatasetPage:
 def show_dataset(name: DatasetName, context: InContext) -> DatasetRead:
     """One dataset: files, first lines before and after cleaning, and what cleaning drops.
 
-    The first request starts the cleaning of the whole dataset in the short worker;
-    `cleaning.status` gives the progress. A job that cleans the dataset with the default options
-    then uses the clean text.
+    The first request starts the cleaning of the whole dataset in the short worker; `cleaning` gives
+    its status and progress. A later job with the default cleaning options reuses the clean text.
     """
     files = dataset_files(context.settings.data_dir, name)
     _, left_out = scan_folder(context.settings.data_dir / name)

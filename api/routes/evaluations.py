@@ -134,8 +134,9 @@ def read_curves(
 ) -> CurvePage | Response:
     """Learning curves: each score by words seen, with the organisers' baselines and a verdict.
 
-    `saturated_at` is the first checkpoint after which no score is higher by more than twice the
-    standard error of the difference. `verdict` says in words whether the score still rises.
+    `saturated_at` is the first checkpoint whose score no later score exceeds by more than twice the
+    standard error of the difference; null if the score still rises, or if there are too few
+    checkpoints. `verdict` says in words whether the score still rises.
     `format` is json, csv or markdown.
     """
     job = get_job(session, job_id)

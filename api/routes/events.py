@@ -63,7 +63,7 @@ def events(
     store.get_job(session, job_id)
     wanted = types.split(",") if types else ()
     if unknown := [name for name in wanted if name not in PAYLOADS]:
-        message = f"there is no such type; there are: {', '.join(PAYLOADS)}"
+        message = f"there is no such type; the types are: {', '.join(PAYLOADS)}"
         raise Problem(422, "type_unknown", message, fields=[("types", message, unknown)])
     found = events_after(session, job_id, after, limit=limit, types=wanted)
     return EventPage(data=[read_event(event) for event in found])
@@ -136,8 +136,9 @@ def metrics(
 ) -> MetricsRead | Response:
     """Series of metrics by step, thinned to at most `max_points` points each.
 
-    `names` selects metrics; the default is all metrics. Thinning keeps the peaks, so it must read
-    every point. `extremes=false` keeps points at equal distances, which is faster for long runs.
+    `names` selects metrics; the default is all metrics. By default, thinning keeps the peaks, so it
+    must read every point. With `extremes=false` it keeps points at equal distances, and need not
+    read the others, so it is faster for long runs.
     """
     store.get_job(session, job_id)
     wanted = names.split(",") if names else metric_names(session, job_id)

@@ -59,7 +59,10 @@ def create(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> JobRead:
-    """Submits a job. A repetition with the same Idempotency-Key returns the first job and 200."""
+    """Submits a job.
+
+    A repetition with the same Idempotency-Key and body returns the first job and 200.
+    """
     resolved = _checked(spec, context)
     with context.database.write() as session:
         if resolved.finetune is None:
@@ -82,7 +85,8 @@ def estimate_job(
     """Estimates the resources of a job and stores nothing.
 
     `seconds` is the time by kind of device. `measured_devices` lists the kinds of device for which
-    a live worker has measured the speed. For others the estimate assumes two CPU cores or an A100.
+    a live worker has measured the speed. For the kinds that are not in this list, the estimate
+    assumes two CPU cores or an A100.
     `milestones` are the checkpoints that the track requires, each with its number of words seen.
     The parameter `words` is the number of words to assume if the dataset does not exist yet.
     """
@@ -147,11 +151,11 @@ def list_jobs(
 
     `sort` is a value by which the jobs are sorted, such as `name`, `status`, `progress`, `seed`,
     `validation/loss` or `evaluation/blimp`; a `-` before it sorts in descending order. Jobs without
-    the value come last in both directions. An unknown value is refused with the list of all values.
+    the value come last in both directions. The error for an unknown value lists all known values.
     `tag` selects jobs that have all given tags. `archived` and `pinned` select jobs by these
-    labels; by default all jobs are listed. `study` selects the members of a study. `search` selects
-    jobs whose name contains the text, or whose id begins with it. `counts` is the number of jobs by
-    status, without these filters.
+    labels; by default all jobs are listed. `study` is the id of a study and selects its jobs.
+    `search` selects jobs whose name contains the text, or whose id begins with it. `counts` is the
+    number of jobs by status, without these filters.
     """
     where = has_tags(tag or ())
     if archived is not None:
@@ -235,7 +239,7 @@ def _order(text: str) -> Order:
     order = parse_order(text)
     if order is None:
         message = (
-            f"There is no value {shortened(text, MAX_NAME)} to sort by. Known are "
+            f"There is no value {shortened(text, MAX_NAME)} to sort by. The known values are "
             f"{', '.join(order_names())}; write -NAME for descending order."
         )
         raise Problem(422, "input_invalid", "not accepted: sort", fields=[("sort", message, text)])

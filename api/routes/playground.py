@@ -40,7 +40,8 @@ async def generate_stream(
     """Continues a text like `generate`, and streams it as server-sent events.
 
     Each event contains the prompt and the whole continuation so far, and replaces the previous
-    event. In the last event `done` is true. A failure after the start is an event with `error`.
+    event. In the last event `done` is true. If the generation fails after the start, the last event
+    has an `error`.
     """
     task_id, checkpoint = task
     text = ""

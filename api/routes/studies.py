@@ -1,4 +1,7 @@
-"""Routes for studies. A study runs a job for each condition and seed, and compares conditions."""
+"""Routes for studies, which run a job for each condition and seed, and compare the conditions.
+
+A condition is one combination of the values in a study's grid.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -106,11 +109,12 @@ def show(
 ) -> StudyRead | Response:
     """A study: its members, and a table of means and standard deviations by condition.
 
-    Only members that have succeeded count. `verdict` compares the mean with that of the baseline.
-    It is `better` or `worse` if they differ by more than twice the pooled standard deviation, and
-    otherwise `within_noise`. It is null if the baseline has no value, `too_few_seeds` if the
-    baseline or the condition has only one value, and `baseline` for the baseline itself. `format`
-    is json, or csv with a line for each member.
+    Only members that have succeeded count. The baseline is condition 0, which has the first value
+    of each field of the grid. `verdict` compares the mean of a condition with the mean of the
+    baseline. It is `better` or `worse` if the two means differ by more than twice the pooled
+    standard deviation, and otherwise `within_noise`. It is null if the baseline has no value,
+    `too_few_seeds` if the baseline or the condition has only one value, and `baseline` for the
+    baseline itself. `format` is json, or csv with a line for each member.
     """
     study = studies.get_study(session, study_id)
     if form == "csv":
@@ -230,7 +234,7 @@ def _check(members: Sequence[Member], context: Context) -> dict[int, TokenizerSp
         specs.setdefault(member.condition_number, member.spec)
     if any(spec.finetune is not None for spec in specs.values()):
         message = (
-            "is finetune, which a study does not accept: submit each fine-tuning job with "
+            "a study does not accept the task finetune; submit each fine-tuning job with "
             "POST /v1/jobs"
         )
         fields: list[tuple[str, str, object]] = [("task", message, "finetune")]

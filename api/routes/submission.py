@@ -60,9 +60,9 @@ def build(job_id: JobId, body: SubmissionBody, context: InContext) -> Submission
     """Builds a submission to the challenge: a folder with the models, predictions and results.
 
     If `evaluate` is true, the short worker first runs each missing evaluation, provided that the
-    data directory has the task files. Then it checks every milestone and writes the folder.
-    `report` of the finished submission names what is still missing. While a submission with the
-    same repository and checkpoint is queued or running, the call returns that submission.
+    data directory has the task files. In any case, it then checks every milestone and writes the
+    folder. `report` of the finished submission names what is still missing. While a submission
+    with the same repository and checkpoint is queued or running, the call returns that submission.
     """
     folders = _task_folders(context) if body.evaluate else {}
     with context.database.write() as session:
@@ -91,8 +91,9 @@ def build(job_id: JobId, body: SubmissionBody, context: InContext) -> Submission
 def show_budget(job_id: JobId, session: Reading, context: InContext) -> Ledger:
     """A job's number of words for each source, and whether the job keeps the rules of its track.
 
-    Words are counted before and after cleaning; `origin` and `licence` follow from the names of the
-    files. `holds` of a rule is null as long as it is unknown whether the job keeps the rule.
+    Words are counted before and after cleaning. `origin` and `licence` come from the repository
+    that is recorded for a file, or else from the names of the dataset and the file. `holds` of a
+    rule is null as long as it is unknown whether the job keeps the rule.
     """
     job = get_job(session, job_id)
     stage = finished_stage(session, job_id, "clean")

@@ -33,8 +33,9 @@ DeliveryId = Annotated[str, Path(pattern=ID, description="Id of a delivery.")]
 def create_webhook(body: WebhookBody, context: InContext) -> WebhookCreated:
     """Adds a webhook; the answer contains its secret, which is not sent again.
 
-    Messages are signed as Standard Webhooks describes. They are sent when a job succeeds, fails or
-    is cancelled, at each milestone checkpoint, and for each warning of level `error`.
+    Messages are signed as Standard Webhooks describes. By default they are sent when a job
+    succeeds, fails or is cancelled, at each milestone checkpoint, and for each warning of level
+    `error`; `events` selects some of these types.
     """
     if not can_sign():
         detail = "webhooks need a package: pip install 'babylm-service[webhooks]'"

@@ -46,7 +46,7 @@ class Address:
 
     @property
     def is_local(self) -> bool:
-        """True if the address is a Unix socket or an address of this machine itself."""
+        """True if the address is a Unix socket, a loopback address, 0.0.0.0 or ::."""
         host = urlsplit(self.url).hostname or ""
         return self.socket is not None or is_loopback(host) or host in UNSPECIFIED
 

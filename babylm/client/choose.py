@@ -19,7 +19,7 @@ def choose_checkpoint(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
 
 
 def choose_milestones(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
-    """The milestones, which are checkpoints at certain numbers of words, by step; then `last`.
+    """The milestones (checkpoints at certain numbers of words) in order of step, then `last`.
 
     Raises:
         BabylmError: If the job has no milestone.

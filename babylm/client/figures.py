@@ -68,7 +68,7 @@ def metric_value(name: str, value: float) -> str:
 
 
 def score_value(value: float) -> str:
-    """A score between -1 and 1 (a share or a correlation) in percent, else with two decimals."""
+    """A score as text: in percent from -1 to 1 (a share or a correlation), else with 2 decimals."""
     return f"{value:.1%}" if abs(value) <= 1.0 else f"{value:.2f}"
 
 

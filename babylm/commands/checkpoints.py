@@ -108,8 +108,8 @@ def export(
     """Write a checkpoint as a GGUF file, for llama.cpp and programs that use it.
 
     If JOB is a job, the command first downloads the checkpoint. The file has the weights in float32
-    and the tokenizer. The command supports OLMo 2 and Gemma 2, and refuses a model for which
-    llama.cpp would compute other results. It needs the extra `gguf`.
+    and the tokenizer. The command supports OLMo 2 and Gemma 2. It refuses a model that llama.cpp
+    would compute differently than PyTorch does. It needs the extra `gguf`.
     """
     from babylm.gguf_export import export_folder, export_job
     from babylm.output import in_bytes, print_json
@@ -166,7 +166,7 @@ def generate(
 def evaluate(
     job: JobName,
     task: Annotated[
-        str, typer.Option("--task", help="Name of a folder in evaluations/ of the data directory.")
+        str, typer.Option("--task", help="Name of the task: a folder in DATA_DIR/evaluations.")
     ] = "blimp",
     checkpoint: Name = None,
     url: Url = None,

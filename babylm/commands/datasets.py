@@ -91,7 +91,7 @@ def add(
     with open_client(url) as client:
         if hub is not None:
             if folder is not None:
-                raise UsageError("--folder belongs to a path; --split chooses files of --hub")
+                raise UsageError("--folder works only with a path; with --hub, use --split")
             _add_from_hub(
                 client,
                 name,
@@ -104,7 +104,7 @@ def add(
             )
             return
         if revision or split or column:
-            raise UsageError("--revision, --split and --column belong to --hub")
+            raise UsageError("--revision, --split and --column work only with --hub")
         assert path is not None
         published, total = _upload(client, name, path, folder=folder, replace=replace)
     _report(name, published, total, as_json=as_json)

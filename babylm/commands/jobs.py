@@ -36,7 +36,7 @@ def jobs(
 ) -> None:
     """List jobs, newest first.
 
-    Jobs without the value of `--sort` come last.
+    With `--sort`, jobs that do not have the value come last.
     """
     from babylm.jobs_table import job_rows, table_columns
     from babylm.output import print_json, print_table

@@ -69,5 +69,6 @@ def lr_find(
     else:
         print(
             f"suggested: training.learning_rate={found['suggested']:.2g}, where the loss falls "
-            f"fastest (lowest at {found['lowest_at']:.2g}); the chart is {output / 'lr-find.svg'}"
+            f"fastest (the loss is lowest at {found['lowest_at']:.2g}); the chart is "
+            f"{output / 'lr-find.svg'}"
         )

@@ -28,7 +28,7 @@ def _workers_from_a_cluster() -> None:
 def slurm(
     once: Annotated[bool, typer.Option("--once", help="Run one pass and exit, for cron.")] = False,
 ) -> None:
-    """Submit a Slurm job for each queued job that may run on the cluster, and track the Slurm jobs.
+    """Submit a Slurm job for each queued job that is allowed on the cluster; track the Slurm jobs.
 
     The command runs until Ctrl-C, on any host that has Slurm's programs and the shared folders.
     """

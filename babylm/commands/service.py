@@ -87,7 +87,7 @@ def access_notes(settings: "Settings", host: str, socket: Path | None) -> list[s
         )
     notes.append(f"new files get the umask {settings.umask} (BABYLM_UMASK)")
     notes += [
-        f"other accounts may enter {path}, which existed before; "
+        f"other accounts can enter {path}, because the umask does not change existing folders; "
         f"`chmod -R go= {path}` keeps them out"
         for path in folders_open_to_others(settings)
     ]
@@ -147,7 +147,7 @@ def worker(
         Path | None,
         typer.Option(
             "--settings-file",
-            help="Read the settings from this file, which only you may read (mode 0600).",
+            help="Read the settings from this file, which must be yours and have mode 0600.",
         ),
     ] = None,
 ) -> None:

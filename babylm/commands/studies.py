@@ -24,7 +24,7 @@ Grid = Annotated[
         "--grid",
         metavar="FIELD=VALUE,...",
         help="Values of a field of the spec, such as training.learning_rate=1e-4,5e-4; may be "
-        "repeated. The baseline has the first value of each field.",
+        "repeated. The first values form the baseline, with which other conditions are compared.",
     ),
 ]
 

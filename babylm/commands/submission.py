@@ -118,7 +118,7 @@ def push(
 
 
 def budget(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
-    """Show a job's number of words for each source, and whether it keeps the rules of its track.
+    """Show a job's number of words for each source, and whether the job keeps its track's rules.
 
     The exit status is 1 if a rule is broken.
     """

@@ -58,7 +58,7 @@ Heads = Annotated[
     int | None,
     typer.Option(
         "--num_attention_heads",
-        help="model.num_attention_heads; ignored except for Llama 4, as in upstream's run.py",
+        help="model.num_attention_heads; ignored except for Llama 4, as in run.py",
     ),
 ]
 
@@ -88,7 +88,10 @@ def submit(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Submit a job from a file, a preset, or the options of upstream's run.py."""
+    """Submit a job from a file, a preset, or the options of run.py of BabyLM-NA2/BabyLM2025.
+
+    The options with an underscore, and --model and --epoch, are those of run.py.
+    """
     from babylm.follow import follow_job
     from babylm.output import print_json, print_note, printable
     from babylm.specs import build_spec, ignored_heads

@@ -109,7 +109,7 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(finding) for finding in found])
     elif wrong:
-        print(f"\n{wrong} to fix")
+        print(f"\nproblems to fix: {wrong}")
     else:
         print("\nnothing is wrong")
     if wrong:

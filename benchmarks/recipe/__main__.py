@@ -37,8 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.text is None or not options.text.exists():
         print(
-            f"recipe: skipped, because there is no text at {options.text}: name a folder with "
-            f"train_10M and dev, or a tar archive of them, with --text or {TEXT_VARIABLE}",
+            f"recipe: skipped, because the text is missing (path: {options.text}). Name a folder "
+            f"with train_10M and dev, or a tar archive of them, with --text or {TEXT_VARIABLE}",
             file=sys.stderr,
         )
         return 0

@@ -6,9 +6,9 @@ Llama"). By the rules of a BabyLM track, the words that the teachers see count a
 budget. So by default one teacher and its student take five epochs each, and are compared with one
 model of ten epochs.
 
-The command uses the tokens of a finished run of the study in the folder `--work`, and adds one JSON
-line per student to the results. Teachers and students have the settings of the condition
-`best-documents`. The loss is torch's own.
+The command uses the tokens of a finished run of the study, whose work folder `--work` names, and
+adds one JSON line per student to the file `--results`. Teachers and students have the settings of
+the condition `best-documents`. The loss is torch's own.
 """
 
 import argparse
@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _tokens(work: Path, shape: str) -> tuple[TokenFile, TokenFile]:
-    """The training and validation tokens of the finished run with seed 0."""
+    """The tokens of the finished run of OLMo 2, `best-documents`, seed 0: training, validation."""
     entry = Entry(SHAPES[shape], "olmo2", CHOSEN, 0)
     inputs = json.loads((work / "runs" / entry.name / "inputs.json").read_text())["results"]
     train, validation = (

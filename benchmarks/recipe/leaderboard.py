@@ -13,7 +13,8 @@ from core.archs import ARCHITECTURES
 
 RESULTS = Path(__file__).with_name("results.jsonl")
 CHOSEN = "best-documents"
-"""The condition that gives the settings of the `best-*` presets."""
+"""The condition with the settings of the `best-*` presets. The presets for a GPU have a lower
+learning rate."""
 NOT_MEASURED = "not measured"
 ALL = "all paradigms"
 

@@ -14,7 +14,7 @@ BASELINE = "baseline"
 
 
 def best_bits(run: Figures) -> float:
-    """Bits per byte of the weights or of an average of the weights, whichever is lowest."""
+    """Bits per byte of the weights or of their exponential moving average, whichever is lower."""
     kinds = ("bits_per_byte", "ema_bits_per_byte")
     return min(float(run[kind]) for kind in kinds if run.get(kind) is not None)
 

@@ -17,7 +17,8 @@ from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID
 WARM_MODELS = 2
 """Maximum number of checkpoints in the cache."""
 PARTIAL_SECONDS = 0.15
-"""Minimum seconds between two partial texts. Each partial text is written to the database."""
+"""Minimum seconds between two partial texts. Partial texts are limited, because each of them is
+written to the database."""
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 """The character that the decoder returns if the last bytes of a character are in the next token."""
 

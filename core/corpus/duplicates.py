@@ -143,7 +143,9 @@ def _write(
                 target.write(text if is_first else separator + text)
                 is_first = False
         if is_first and path != os.devnull:
-            raise CorpusEmpty(f"{path} would hold nothing but duplicates and leaks")
+            raise CorpusEmpty(
+                f"{path} would be empty: all its text is repeated or is validation text"
+            )
         target.write("\n")
 
 

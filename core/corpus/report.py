@@ -94,7 +94,7 @@ class CleanReport(BaseModel):
 
 
 def recount(report: CleanReport, folder: Path) -> None:
-    """Writes `report` to `folder`, with new counts for the text that is left there."""
+    """Writes `report` to `folder`, with new counts of the text files in `folder`."""
     sources = {}
     for stem, source in report.sources.items():
         path = folder / f"{stem}.txt"

@@ -151,7 +151,7 @@ def require_unchanged(
 ) -> None:
     """Rejects the result if files were edited while they were cleaned.
 
-    Otherwise the result would be cached under the fingerprint of other text.
+    Without this check, the result could be cached under the fingerprint of other text.
 
     Raises:
         CorpusChanged: If the fingerprint is no longer `key`.

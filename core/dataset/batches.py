@@ -1,6 +1,7 @@
 """Batches of a token file, in an order that is a pure function of seed, epoch and index.
 
-With `shuffle="documents"` each epoch also puts the documents in another order, and cuts the windows
+A window is one sequence of the file. Each epoch puts the windows in another order. With
+`shuffle="documents"`, each epoch first puts the documents in another order, and cuts new windows
 from the stream that results (qlabs-eng/slowrun, "document-level shuffle").
 
 To resume a run, only the number of its last step is needed.
@@ -55,8 +56,9 @@ class Batch:
 class Batches:
     """The training batches of a token file.
 
-    The inputs of window i are the T tokens from position i * T to position (i + 1) * T - 1. Its
-    targets are the tokens after them, so every token except the first is predicted once per epoch.
+    The inputs of window i are the T tokens from position i * T to position (i + 1) * T - 1. The
+    target of an input is the token after it, so every token except the first is predicted once per
+    epoch.
     With `shuffle="documents"`, positions refer to the epoch's stream of documents, not to the file.
     """
 

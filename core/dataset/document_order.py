@@ -45,8 +45,9 @@ class DocumentOrder:
         places = self._documents(boundaries)  # (K,)
         sources = self._sources[places]
         ends = sources + (boundaries - self._begins[places])
-        # For each boundary, counts the words of its document before the boundary. The documents may
-        # be in any order in the file, and `TokenFile.word_counts` needs ascending positions.
+        # For each boundary, counts the words of its document before the boundary. The positions are
+        # sorted for this, because the documents may be in any order in the file, and
+        # `TokenFile.word_counts` needs ascending positions.
         points = np.concatenate([[0], sources, ends])  # (2 K + 1,)
         by_position = np.argsort(points, kind="stable")
         before = np.empty_like(points)

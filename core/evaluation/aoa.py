@@ -2,9 +2,9 @@
 
 `cdi_childes.json` is an object. Its keys are words; the value of a word is a list of objects with
 the field `context`. For each milestone (a checkpoint after a given number of words), the official
-pipeline (AoA_word) computes the surprisal of each word after each of its contexts. It then compares
-two properties of a word: how fast its surprisal falls during training, and the age at which
-children know the word. This module does not import numpy.
+BabyLM pipeline (AoA_word) computes the surprisal of each word after each of its contexts. It then
+compares two properties of a word: how fast its surprisal falls during training, and the age at
+which children know the word. This module does not import numpy.
 """
 
 import json
@@ -44,7 +44,8 @@ class Aoa:
         """The words of a file, each once per context, in the order of the file.
 
         Raises:
-            ValueError: If the file is invalid; the message names the word.
+            ValueError: If the file is invalid. If the error is in the contexts of a word, the
+                message names the word.
         """
         content = json.loads(path.read_bytes())
         if not isinstance(content, dict):
@@ -55,7 +56,9 @@ class Aoa:
                 raise ValueError(f"the word {word[:40]!r} has no list of contexts")
             for number, entry in enumerate(contexts):
                 if not isinstance(entry, dict) or not isinstance(entry.get("context"), str):
-                    raise ValueError(f"context {number} of the word {word[:40]!r} has no context")
+                    raise ValueError(
+                        f"entry {number} of the word {word[:40]!r} has no string in field context"
+                    )
                 if len(word) >= SHORTEST_WORD:
                     words.append(WordInContext(word, entry["context"], number))
         return words

@@ -1,8 +1,9 @@
-"""Reads classification tasks for fine-tuning from the files of the official pipeline. No torch.
+"""Reads classification tasks for fine-tuning from the files of the official pipeline.
 
 A folder such as `glue_filtered` has `TASK.train.jsonl` and `TASK.valid.jsonl` for each task. The
 fields of the lines determine the format of a task. The text of an example is the same as in
-`evaluation_pipeline/finetune/dataset.py` of babylm/evaluation-pipeline-2025.
+`evaluation_pipeline/finetune/dataset.py` of babylm/evaluation-pipeline-2025. This module does not
+import torch.
 """
 
 from collections.abc import Sequence
@@ -57,7 +58,8 @@ FORMATS: tuple[Format, ...] = (
     Format(("sentence1",), ("sentence2",)),  # MRPC, RTE
     Format(("sentence",)),  # CoLA, SST-2
 )
-"""Known formats. The format of a file is the first one whose fields are all in the first line."""
+"""Known formats. The format of a file is the first of them whose fields are all in the first line
+of the file."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ def choose_tasks(folder: Path, tasks: Sequence[str] | None) -> list[str]:
     known = classification_tasks(folder)
     if not known:
         raise EvaluationInvalid(
-            f"the folder {folder.name} does not exist in evaluations of the data directory or has "
-            f"no classification task: put TASK{TRAIN} and TASK{VALID} into it"
+            f"the folder evaluations/{folder.name} of the data directory does not exist or has no "
+            f"classification task: put TASK{TRAIN} and TASK{VALID} into it"
         )
     missing = [task for task in tasks or () if task not in known]
     if missing:
@@ -121,7 +123,7 @@ def read_task(folder: Path, name: str) -> ClassificationTask:
     formats = [_format_of(path) for path in paths]
     if formats[0] is not formats[1]:
         raise EvaluationInvalid(
-            f"{paths[0].name} has lines with {formats[0].expected}, and {paths[1].name} with "
+            f"{paths[0].name} begins with {formats[0].expected}, and {paths[1].name} begins with "
             f"{formats[1].expected}; both files of a task must have the same fields"
         )
     train, valid = (_read(path, formats[0]) for path in paths)

@@ -1,4 +1,8 @@
-"""Learning curves: scores by words seen, published baselines, and saturation. No torch."""
+"""Learning curves: scores by words seen, published baselines, and saturation.
+
+A curve is saturated from the checkpoint after which the score rose only by noise. This module does
+not import torch.
+"""
 
 import csv
 import io
@@ -43,7 +47,7 @@ class Curve:
 
     task: str
     part: str
-    """`score` for the whole task, or the name of a paradigm."""
+    """`score` for the whole task, or the name of a paradigm (a subset of the task's items)."""
     metric: str
     points: tuple[Point, ...]
     baselines: tuple[Baseline, ...]
@@ -91,7 +95,7 @@ def standard_error(result: EvaluationResult) -> float:
 
 
 def saturation(points: Sequence[Point]) -> tuple[str | None, str]:
-    """The checkpoint after which the score rose only by noise, and a verdict as text."""
+    """The checkpoint after which the score rose only by noise, or None, and the result as text."""
     if len(points) < FEWEST_POINTS:
         return None, f"needs {FEWEST_POINTS} checkpoints, has {len(points)}"
     best = max(points, key=lambda point: point.score)

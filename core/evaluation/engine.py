@@ -1,10 +1,11 @@
 """Computes the log-probabilities of the target tokens of rows.
 
-Batches have a fixed token budget and contain rows of similar length. Only the hidden states from
-which a prediction is read pass through the output layer.
+A row contains one or more token sequences, and its target tokens are the tokens that are scored
+(`core.evaluation.rows`). Batches have a fixed token budget and contain rows of similar length. Only
+the hidden states from which a prediction is read pass through the output layer.
 
-Shapes: B rows, T tokens in a row, R predictions that are read, N predictions that need a
-normalizer, D hidden size, V vocabulary.
+Shapes: B rows, T tokens in a row, R predictions that are read, N predictions whose softmax
+normalizer is computed, D hidden size, V vocabulary.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,7 @@ PAD_ID = 0
 
 @dataclass(frozen=True)
 class Layout:
-    """Tensors that describe the tokens of a batch, each (B, T) int64."""
+    """The fields of the rows of a batch (see `Row`) as tensors, each (B, T) int64."""
 
     ids: Tensor
     positions: Tensor
@@ -46,8 +47,9 @@ def batch_tokens(model: PreTrainedModel) -> int:
 def may_pack(model: PreTrainedModel, width: int) -> bool:
     """Whether a row with several sequences gives the same results as one row per sequence.
 
-    In Llama 4 the results differ from index `floor_scale` on, because the model scales queries by
-    their index in the row instead of by `position_ids`.
+    `width` is the maximum number of tokens of a row. In Llama 4, the results would differ for the
+    tokens from index `floor_scale` on, because the model scales queries by their index in the row
+    instead of by `position_ids`.
     """
     config = model.config
     return not getattr(config, "attn_temperature_tuning", False) or width < config.floor_scale
@@ -130,7 +132,7 @@ def _layout(rows: Sequence[Row], device: torch.device) -> Layout:
         rest = width - len(row.ids)
         ids.append([*row.ids, *[PAD_ID] * rest])
         positions.append([*row.positions, *[0] * rest])
-        ends.append([*row.ends, *range(len(row.ids) + 1, width + 1)])  # padding sees itself only
+        ends.append([*row.ends, *range(len(row.ids) + 1, width + 1)])  # padding attends to itself
     return Layout(*(torch.tensor(each, device=device) for each in (ids, positions, ends)))
 
 

@@ -1,8 +1,9 @@
 """Entity tracking (Kim & Schuster, ACL 2023), in BabyLM's format.
 
-A text describes what boxes contain and what is moved between them. The first option should be its
-most likely continuation. A subset contains the items of one file that have the same number of
-operations; for example, `regular_2_ops` has the items of `regular.jsonl` with two operations.
+A text describes what boxes contain and what is moved between them. The first option should be
+the most likely continuation of the text. A subset contains the items of one file that have the same
+number of operations; for example, `regular_2_ops` has the items of `regular.jsonl` with two
+operations.
 """
 
 from core.evaluation.items import Candidate, Item, Json, Metric, text_field

@@ -1,4 +1,4 @@
-"""Test items, and the interface that each kind of task implements. No torch, no numpy."""
+"""Test items, and the interface that each kind of task implements. Imports no torch or numpy."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -21,7 +21,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A test item; the first candidate is correct."""
+    """A test item. The first candidate is the correct one, unless the item has a `human_ratio`."""
 
     subset: str
     """The paradigm, domain or condition (`UID` in the official pipeline)."""

@@ -8,7 +8,10 @@ from core.evaluation.items import Item, Json, Metric, text_field, whole
 
 
 class MinimalPairs:
-    """Pairs of sentences; the paradigm is the field `UID` or the file name."""
+    """Pairs of sentences.
+
+    The paradigm of a line is its `UID` if the line has `field` and `UID`, otherwise the file name.
+    """
 
     name = "minimal_pairs"
     metric: Metric = "accuracy"
@@ -17,7 +20,7 @@ class MinimalPairs:
     expected = "a JSON object with sentence_good and sentence_bad"
 
     def parse(self, entry: Json, stem: str) -> Item:
-        """The item of a line. BLiMP's lines also name a paradigm, a field and a linguistic term."""
+        """The item of a line. BLiMP's lines also have `UID`, `field` and `linguistics_term`."""
         candidates = (
             whole(text_field(entry, "sentence_good")),
             whole(text_field(entry, "sentence_bad")),

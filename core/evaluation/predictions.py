@@ -1,8 +1,9 @@
 """Publishes predictions in the format of the official pipeline's `predictions.json`.
 
 The file contains `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "The dogs run."}, ...]},
-...}`. An entry of a WUG task also has `prob`. In an entry of the reading-time task, `pred` and
-`prev_pred` are surprisals in nats.
+...}`. An entry of a WUG task also has `prob`, the model's probability of the first text. In an
+entry of the reading-time task, `pred` and `prev_pred` are surprisals in nats. The file of the
+age-of-acquisition task has another format: `{"results": [...]}`, with a surprisal in each entry.
 """
 
 import json

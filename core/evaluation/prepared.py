@@ -1,7 +1,8 @@
 """Converts tasks to rows of tokens, once for all checkpoints with the same tokenizer.
 
-A slot is an accumulator for log-probabilities, for example for the sum of one candidate. Each row
-lists the slots to which its log-probabilities are added (`core.evaluation.rows`).
+A chain is a token sequence with scored tokens at its end. Chains are packed into rows, which the
+model computes (`core.evaluation.rows`). A slot is an accumulator for log-probabilities, for example
+for the sum of one candidate. Each row lists the slots to which its log-probabilities are added.
 """
 
 import hashlib
@@ -67,7 +68,8 @@ class PreparedTasks:
         Args:
             task: Folder of the task.
             tokenizer: Tokenizer of the model.
-            packs: Whether rows may have branches; see `core.evaluation.engine.may_pack`.
+            packs: Whether a row may contain chains that differ after their first tokens; see
+                `core.evaluation.engine.may_pack`.
 
         Raises:
             EvaluationInvalid: If a file is missing or cannot be read.

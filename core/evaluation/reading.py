@@ -37,7 +37,7 @@ class ReadingRow:
 
 
 class Reading:
-    """The reading-time task. Its score is the mean of eye tracking and self-paced reading."""
+    """The reading-time task. Its score is the mean of the eye-tracking and self-paced scores."""
 
     name = "reading"
     metric: Metric = "r2_gain"

@@ -44,8 +44,9 @@ def recognise(folder: Path) -> Kind:
     """The kind of a task. For `.jsonl` files, the first line of each file determines the kind.
 
     Raises:
-        EvaluationInvalid: If a line is of no known kind, or the files of a task are of different
-            kinds. The message names the file, the line and the expected content.
+        EvaluationInvalid: If the folder has no task file or has classification tasks, if a line
+            cannot be read or is of no known kind, or if the files are of different kinds. The
+            message names the folder or the file, and what is expected.
     """
     files = task_files(folder)
     if names := classification_tasks(folder):

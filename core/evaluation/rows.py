@@ -1,8 +1,9 @@
-"""Packs token sequences into rows, in which sequences share their first tokens. No torch.
+"""Packs token sequences into rows, in which sequences share their first tokens.
 
 Many texts begin with the same tokens: the candidates of an item, and also different items. A row is
 a set of trees in depth-first order. Each sequence is a path from a root, and the attention mask
-lets a token attend only to its path (`core.evaluation.engine`).
+lets a token attend only to itself and to the tokens before it on its path
+(`core.evaluation.engine`). This module does not import torch.
 """
 
 from array import array
@@ -10,10 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 KEYS_PER_TOKEN = 128
-"""The constant K of the cost model: a row of n tokens takes a time proportional to n (K + n). K
-stands for the work per token that does not depend on the length of the row, and n for attention,
-which compares each token with all tokens of the row. BLiMP has 1,208,000 tokens without packing.
-With packing, it has 811,000 tokens for K = 64 and 745,000 tokens for K = 1024."""
+"""The constant K of the cost model, by which `_joins` decides whether a sequence joins a row: a row
+of n tokens takes a time proportional to n (K + n). K stands for the work per token that does not
+depend on the length of the row, and n for attention, which compares each token with all tokens of
+the row. With a larger K, more sequences join a row: there are fewer tokens in all, but each token
+is compared with more tokens. BLiMP has 1,208,000 tokens without packing. With packing, it has
+811,000 tokens for K = 64, 784,000 for K = 128 and 745,000 for K = 1024, and each token is compared
+with 27, 38 or 140 tokens (benchmarks/README.md)."""
 LONGEST_ROW = 4096
 """Maximum number of tokens of a row with branches. An attention mask has the square of this number
 of entries."""
@@ -52,7 +56,8 @@ class Row:
     slots: "array[int]" = field(default_factory=lambda: array("i"))
     """For each of the `indices`: the slot to which the log-probability is added."""
     relative: "array[int]" = field(default_factory=lambda: array("b"))
-    """For each of the `indices`: 1 if the logit is used, see `Chain.is_relative`."""
+    """For each of the `indices`: 1 if the logit replaces the log-probability, otherwise 0 (see
+    `Chain.is_relative`)."""
 
     @property
     def is_chain(self) -> bool:
@@ -70,10 +75,11 @@ class Encoded:
 
 
 def encode(tokenizer: object, texts: Sequence[str], lengths: Sequence[int]) -> list[Encoded]:
-    """Tokenizes texts. The tokens that overlap the last `lengths` characters of a text are scored.
+    """Tokenizes texts, and finds the tokens that are scored.
 
-    The tokenizer adds its default special tokens (official pipeline: dataset.py,
-    `process_causal_sentences`).
+    `lengths` has a number of characters for each text. The tokens that overlap this number of
+    characters at the end of the text are scored. The tokenizer adds its default special tokens
+    (official pipeline: dataset.py, `process_causal_sentences`).
     """
     if not texts:
         return []
@@ -155,8 +161,9 @@ def pack_rows(chains: Iterable[Chain], *, branches: bool) -> list[Row]:
     rows: list[Row] = []
     previous = array("i")
     path: list[int] = []  # indices of the tokens of `previous` in the last row
-    # In byte order, chains with the same first tokens follow each other, the shortest first. A
-    # chain therefore shares at least as many first tokens with the previous chain as with others.
+    # In byte order, chains with the same first tokens follow each other, the shortest first. Of all
+    # chains that precede a chain in this order, the previous one shares the most first tokens with
+    # it, so the loop compares each chain only with the previous one.
     for chain in sorted(chains, key=lambda chain: chain.ids[:-1].tobytes()):
         ids = chain.ids[:-1]
         common = _common(previous, ids)
@@ -187,7 +194,7 @@ def _add_reads(row: Row, chain: Chain, path: Sequence[int]) -> None:
 
 
 def _joins(row: Row, common: int, length: int, *, branches: bool) -> bool:
-    """Whether adding a chain to the row takes less time than a new row.
+    """Whether adding a chain to the row takes no more time than a new row, by the cost model.
 
     Args:
         row: The last row.

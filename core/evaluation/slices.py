@@ -1,7 +1,8 @@
 """Evaluates a checkpoint on a task in time slices.
 
-Each slice saves its sums to a file, from which the next slice or an interrupted evaluation
-continues. The file is ignored if the task files or the tokenizer have changed.
+Each slice saves the sums of log-probabilities to a file, from which the next slice or an
+interrupted evaluation continues. The file is ignored if the task files or the tokenizer have
+changed.
 """
 
 import io
@@ -51,7 +52,7 @@ class Evaluation:
         tokens: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> float:
-        """Continues for about `seconds` and at least one batch; returns the finished share.
+        """Continues for about `seconds`, but at least for one batch; returns the finished share.
 
         Args:
             model: In evaluation mode.
@@ -74,7 +75,7 @@ class Evaluation:
 
     @property
     def sums(self) -> list[float]:
-        """Sum of each slot so far, in nats."""
+        """Sum of each slot (see `core.evaluation.prepared`) so far, in nats."""
         found: list[float] = self._sums.tolist()
         return found
 

@@ -56,8 +56,10 @@ def evaluate_checkpoints(
         Stopped: After a stop request.
     """
     due = _pending(spec, rundir)
-    models = WarmModels()  # evaluations are ordered by checkpoint
-    tasks = PreparedTasks()  # all checkpoints of a run have the same tokenizer
+    # Evaluations are ordered by checkpoint, so each checkpoint is loaded only once. All checkpoints
+    # of a run have the same tokenizer, so each task is prepared only once.
+    models = WarmModels()
+    tasks = PreparedTasks()
     device = choose_device(spec.training).torch_device
     for number, pending in enumerate(due):
 

@@ -1,4 +1,4 @@
-"""Evaluation tasks: the folders `evaluations/<task>` of the data directory. No torch."""
+"""Evaluation tasks: the folders `evaluations/<task>` of the data directory. Imports no torch."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -12,7 +12,7 @@ class Found(BaseModel):
 
 
 class ParadigmScore(Found):
-    """The score of one paradigm, domain or condition."""
+    """The score of one part of a task: a paradigm, a domain or a condition."""
 
     name: str
     phenomenon: str | None
@@ -35,11 +35,11 @@ class GroupScore(Found):
 
 
 class EvaluationResult(Found):
-    """The scores of a whole task.
+    """The scores of a whole task; `metric` says what they measure.
 
     `accuracy` ranges from 0 to 1, and `spearman` from -1 to 1. `r2_gain` also ranges from 0 to 1:
-    it is the share of a baseline regression's residual variance that surprisal explains.
-    `log_probability` is a mean in nats, 0 at most.
+    it is the share that surprisal explains of the variance that a regression without surprisal
+    leaves. `log_probability` is a mean in nats, 0 at most.
     """
 
     kind: str = "minimal_pairs"
@@ -57,7 +57,7 @@ class EvaluationResult(Found):
     groups: list[GroupScore] = []
     measures: dict[str, float] = {}
     """Further metrics by name. A fine-tuned task has accuracy, f1 (for two labels), mcc and
-    majority."""
+    majority (the share of the most frequent label)."""
 
     def scores(self) -> dict[str, float]:
         """The scores by name, as in an `evaluation` event."""

@@ -49,8 +49,8 @@ def check_export(
 
     Raises:
         ExportInvalid: If a file differs from its record in the journal, or the checkpoint does not
-            load. The checkpoint is then removed, and a retry writes it again from the newest
-            resume point.
+            load. In both cases the checkpoint is removed, and a retry of the job writes it again
+            from the newest resume point.
     """
     saved = _newest_save(rundir)
     try:
@@ -115,7 +115,7 @@ def is_unchanged(folder: Path, file: CheckpointFile) -> bool:
 
 
 def _newest_save(rundir: RunDir) -> CheckpointData:
-    """The newest `saved` event of the checkpoint."""
+    """The newest `saved` event of the checkpoint `NAME`."""
     saved = None
     for event in events_of_types(rundir.journal, "checkpoint"):
         if isinstance(event, CheckpointData) and event.name == NAME and event.action == "saved":

@@ -15,8 +15,8 @@ from typing import Any, Protocol, runtime_checkable
 MESSAGE = struct.Struct("<QQ")
 """A message on the socket: the number of a slot, and the number of bytes in it."""
 SLOT_BYTES = 1 << 40
-"""Size in bytes of each half of a slot. The shared memory is a sparse file, in which only written
-pages use memory."""
+"""Size in bytes of each half of a slot; each end of a channel writes to one half. The shared memory
+is a sparse file, in which only written pages use memory."""
 
 Content = Any  # Any, because pickled objects have no common type
 

@@ -1,11 +1,12 @@
 """Stop requests: SIGTERM, SIGINT, and a supervisor that exits or sends no heartbeats.
 
 A supervised run reads a pipe on standard input, to which the supervisor writes a byte at every
-heartbeat. End of file means that the supervisor exited. Silence means that the supervisor hangs or
-is cut off, and that another worker may already have the job. The value of the byte says how much of
-the silence limit remains; 255 means the whole limit. A supervisor that cannot reach the database
-writes decreasing values, so the run stops in time even if its supervisor is alive. These rules also
-protect runs on file systems without locks.
+heartbeat. End of file means that the supervisor exited. If no byte arrives for as long as the
+silence limit (`SILENCE_SHARE` of the lease), the supervisor hangs or is cut off, and another worker
+may soon claim the job. The value of the byte says how much of the silence limit remains; 255 means
+the whole limit. A supervisor that cannot reach the database writes decreasing values, so the run
+stops in time even if its supervisor is alive. These rules also protect runs on file systems without
+locks.
 """
 
 import os
@@ -77,12 +78,17 @@ class StopSignal:
         deadline_seconds: float = LEASE_SECONDS * DEADLINE_SHARE,
         abandon: Callable[[], None] = lambda: os._exit(ExitCode.ABANDONED),
     ) -> None:
-        """Starts a thread that watches the pipe on standard input."""
+        """Starts a thread that watches the pipe on standard input.
+
+        If the supervisor exits or is silent, the thread requests a stop. `deadline_seconds` later
+        it calls `abandon`, if the process still runs.
+        """
         source = sys.stdin.fileno() if file is None else file
 
         def watch() -> None:
             self.request(_wait_for_end(source, silence_seconds))
-            # Native code may block the main thread for long, but the run lock must be released.
+            # Native code may block the main thread for long. The run lock must be released in time,
+            # so the process exits after the deadline even if it has not reached a safe point.
             time.sleep(deadline_seconds)
             abandon()
 

@@ -19,8 +19,8 @@ RECIPE: Spec = {
 }
 """Training settings of the presets for a GPU. They were measured on a CPU with hidden size 96 and a
 `learning_rate` of 6e-3. With Muon, `learning_rate` applies only to embeddings, output layer and
-vectors. These larger models use a lower value, because it should fall with the square root of the
-hidden size."""
+vectors. The models of these presets are larger than the measured model. They use a lower
+`learning_rate`, because it should fall with the square root of the hidden size."""
 CPU_RECIPE = RECIPE | {"learning_rate": 6e-3}
 DROPOUT = 0.1
 """Dropout probability, measured together with `RECIPE`."""

@@ -16,7 +16,7 @@ class CleanOptions(Section):
 
     style: Literal["standard", "upstream", "none"] = Field(
         default="standard",
-        description="standard: a cleaner for each source that keeps case and punctuation; "
+        description="standard: each source has a cleaner, which keeps case and punctuation; "
         "upstream: the cleaning of the BabyLM-NA2 research scripts; none: only white space is "
         "normalized.",
     )

@@ -133,7 +133,7 @@ class FinetuneSpec(Section):
         if tasks is None:
             return None
         if not tasks:
-            raise ValueError("must name at least one task, or be null for all of the folder")
+            raise ValueError("must name at least one task, or be null to run all tasks")
         for task in tasks:
             if not TASK_NAME.match(task):
                 raise ValueError(

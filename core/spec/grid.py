@@ -1,7 +1,8 @@
 """Expands the grid of a study into the specs of its jobs.
 
-A grid lists values for fields of a spec. A condition is one combination of these values. A member
-is one job of the study: a condition with a seed.
+The jobs of a study share a base spec. A grid lists values for fields of the spec. A condition is
+one combination of these values. The first condition is the baseline, with which the study compares
+the other conditions. A member is one job of the study: a condition with a seed.
 """
 
 import copy
@@ -19,8 +20,8 @@ from core.spec.job import JobSpec
 Condition = dict[str, Any]
 """JSON values by dotted field name, such as `training.learning_rate`."""
 MAX_MEMBERS = 200
-"""Maximum number of jobs of one study. One transaction creates all of them and blocks other
-writers."""
+"""Maximum number of jobs of one study. The number is limited, because one transaction creates all
+of them and meanwhile blocks other writers."""
 MAX_NAME = 200
 SEED = "training.seed"
 RESERVED = {

@@ -182,7 +182,7 @@ class InitFromSpec(Section):
         default=None,
         max_length=400,
         description="Folder below the data directory with a model in the format of this service's "
-        "checkpoints, instead of a job.",
+        "checkpoints; give it instead of job.",
     )
 
     @property
@@ -346,11 +346,11 @@ class JobSpec(Section):
         task = info.data.get("task")
         if task == "finetune" and finetune is None:
             raise ValueError(
-                'is null and task is finetune: give the checkpoint, such as {"job": ID, '
+                'task is finetune, but finetune is null: give a checkpoint, such as {"job": ID, '
                 '"checkpoint": "last"}'
             )
         if task in ("model", "tokenizer") and finetune is not None:
-            raise ValueError(f"is given and task is {task}: use task finetune, or omit it")
+            raise ValueError(f"task is {task}: give finetune only with the task finetune")
         return finetune
 
     @field_validator("resources")

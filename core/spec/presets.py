@@ -96,19 +96,19 @@ PRESETS: dict[str, Preset] = {
         _large("olmo2", epochs=15.0),
     ),
     "best-cpu": Preset(
-        "The recipe for a few CPU cores: OLMo 2, hidden size 128, 4 layers, at most 1,000 steps.",
+        "Recommended for a few CPU cores: OLMo 2, hidden size 128, 4 layers, at most 1,000 steps.",
         best_cpu(),
     ),
     "best-10m": Preset(
-        "The recipe for BabyLM strict-small on one GPU: OLMo 2, hidden size 512, 16 layers.",
+        "Recommended for BabyLM strict-small on one GPU: OLMo 2, hidden size 512, 16 layers.",
         best_small({"architecture": "olmo2"}),
     ),
     "best-gemma2-10m": Preset(
-        "The recipe for BabyLM strict-small: Gemma 2, hidden size 512, 16 layers.",
+        "Recommended for BabyLM strict-small: Gemma 2, hidden size 512, 16 layers.",
         best_small({"architecture": "gemma2"} | HEADS_OF_64),
     ),
     "best-llama4-10m": Preset(
-        "The recipe for BabyLM strict-small: Llama 4, hidden size 512, 16 layers of 4 experts.",
+        "Recommended for BabyLM strict-small: Llama 4, hidden size 512, 16 layers of 4 experts.",
         best_small({"architecture": "llama4"} | EXPERTS, router_aux_loss_coefficient=0.01),
     ),
     "best-olmo2-10m": Preset(
@@ -116,7 +116,7 @@ PRESETS: dict[str, Preset] = {
         best_small({"architecture": "olmo2"}),
     ),
     "best-100m": Preset(
-        "The recipe for BabyLM strict on one GPU: OLMo 2, hidden size 768, 16 layers.",
+        "Recommended for BabyLM strict on one GPU: OLMo 2, hidden size 768, 16 layers.",
         best_large(),
     ),
 }

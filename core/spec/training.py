@@ -167,7 +167,7 @@ class TrainingSpec(Section):
         le=1.0,
         description="Weight of the z-loss, the squared log of the softmax's normaliser, which "
         "keeps logits small; 0: none. It is part of the training objective only; the losses in the "
-        "metrics do not include it. 1e-4 in PaLM (Chowdhery et al. 2022, section 5) and GPT-BERT.",
+        "metrics do not include it. PaLM (Chowdhery et al. 2022, section 5) and GPT-BERT use 1e-4.",
     )
     gradient_checkpointing: bool = Field(
         default=False,

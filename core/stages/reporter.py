@@ -96,9 +96,10 @@ class StageReporter:
         step: int | None = None,
         max_steps: int | None = None,
     ) -> None:
-        """Reports that `share` (0 to 1) of the stage is done, at most every `PROGRESS_SECONDS`.
+        """Reports that `share` (0 to 1) of the stage is done.
 
-        If `eta_seconds` is None, the stages of `AFTER_TRAINING` extrapolate the remaining time.
+        Skips a report within `PROGRESS_SECONDS` of the previous one, unless `share` is 0 or 1. If
+        `eta_seconds` is None, the remaining time of a stage of `AFTER_TRAINING` is extrapolated.
         """
         now = self._clock()
         if 0.0 < share < 1.0 and now - self._reported_at < PROGRESS_SECONDS:

@@ -11,8 +11,8 @@ a kernel lock cannot become stale when its process is killed.
 Only one process at a time builds a result. This process holds an exclusive lock on the file
 `.locks/<stage>.<fingerprint>`, and other processes that need the result wait, for example jobs of a
 study that start at the same time. If the builder dies, one of the waiting processes builds the
-result. On file systems without locks, several processes may build the result; the first one is
-kept.
+result. On file systems without locks, several processes may build the result; the result that is
+finished first is kept.
 
 A run that is paused or waiting for a retry still needs its results, so it pins them. A pin is a
 symbolic link `.pins/<stage>/<fingerprint>/<run>` to a file in the run folder that contains the

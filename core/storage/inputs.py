@@ -119,8 +119,8 @@ class Inputs:
     ) -> CacheEntry:
         """The recorded result called `name`.
 
-        If no result is recorded, the method takes the result for `key` from the cache, or builds
-        it, and records it.
+        If no result is recorded, or if it is lost and its fingerprint is `key`, the method takes
+        the result for `key` from the cache, or builds it, and records it.
 
         Raises:
             CorpusChanged: If the recorded result is lost and its fingerprint is not `key`.
@@ -215,7 +215,7 @@ def require_text_of_journal(journal: Path, counts: Mapping[str, Any]) -> None:
     for split in ("train", "validation"):
         changes = changed_files(_sizes(recorded, split), _sizes(counts, split))
         if changes:
-            raise CorpusChanged(f"the {split} text differs from this run's: {changes}")
+            raise CorpusChanged(f"the {split} text is not the one this run began with: {changes}")
 
 
 def clean_counts(journal: Path) -> dict[str, Any] | None:  # any JSON value

@@ -1,4 +1,7 @@
-"""The stage `tokenizer`: trains the tokenizer, or copies it from the cache or from another job."""
+"""The stage `tokenizer`: trains the tokenizer, or copies an existing one into the run folder.
+
+An existing tokenizer comes from the cache, from a file, from another job, or with initial weights.
+"""
 
 import json
 import shutil

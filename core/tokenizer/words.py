@@ -41,7 +41,8 @@ class WordFlags:
         """The flags of a vocabulary. Each entry is given by its bytes; None for a special token.
 
         Raises:
-            ValueError: If two words could start in one entry. Token files have one bit per token.
+            ValueError: If two words could start in one entry. Token files cannot represent this,
+                because they have one bit per token.
         """
         text = np.frombuffer(b"".join(entry or b"" for entry in entries), np.uint8)  # (B,)
         is_space = np.isin(text, np.frombuffer(WHITE_SPACE, np.uint8))  # (B,)

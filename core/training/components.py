@@ -1,4 +1,4 @@
-"""The training components: model, optimizer, stepper.
+"""The training components: model, optimizer, and the stepper, which takes training steps.
 
 A run has one process for each device. Each of these processes is called a rank, and builds the
 components.

@@ -349,7 +349,7 @@ class Trainer:
             )
 
     def _save(self, kind: CheckpointKind) -> None:
-        """Saves a resume point and a checkpoint; at the end, also the averages of the weights."""
+        """Saves a resume point and a checkpoint; at the end, also the averaged weights (`ema`)."""
         folder = self.rundir.resume / f"step-{self.state.step:06d}"
         if self.saved_step != self.state.step:
             self._save_resume_point()

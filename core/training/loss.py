@@ -59,9 +59,9 @@ def objective_and_loss(
 ) -> tuple[Tensor, Tensor]:
     """The objective of training, and the cross-entropy alone.
 
-    The objective is the cross-entropy plus `z_loss_coefficient` times log(Z)^2 for each target. Z
-    is the sum of exp of the logits (Chowdhery et al. 2022, "PaLM", section 5). The other arguments
-    are those of `summed_loss`.
+    The objective is the cross-entropy plus the z-loss, which is `z_loss_coefficient` times log(Z)^2
+    for each target. Z is the sum of exp of the logits (Chowdhery et al. 2022, "PaLM", section 5).
+    The other arguments are those of `summed_loss`.
 
     Returns:
         Two scalars, summed over the targets; the second has no gradient.
@@ -112,7 +112,7 @@ def _hidden(model: PreTrainedModel, inputs: Tensor, segments: Tensor | None) -> 
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """The summed cross-entropy of `targets`, plus the summed z-loss.
+    """The summed cross-entropy of `targets`, plus the summed z-loss (see `objective_and_loss`).
 
     The logits are `cap * tanh(rows @ weight.T / cap)`, or `rows @ weight.T` if `cap` is None. The
     forward pass also computes the gradients.

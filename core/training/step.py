@@ -1,5 +1,7 @@
 """A training step: forward, backward, gradient clipping, optimizer step.
 
+A rank is one process of a run on several devices.
+
 Shapes: B sequences in the batch, b in a micro-batch, T tokens in a sequence.
 """
 

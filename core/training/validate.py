@@ -58,8 +58,8 @@ def validate(
 
     The windows are at equal distances in the file, and are the same at every call.
 
-    With a `reducer`, the batches are distributed over the ranks, and all ranks must call this
-    function.
+    With a `reducer`, the batches are distributed over the ranks (the processes of the run), and all
+    ranks must call this function.
 
     Bits per byte are computed with the file's average number of bytes per token, so that models
     with different vocabularies are comparable (Gao et al. 2020, "The Pile", section 3.1).
@@ -111,7 +111,7 @@ def source_metric(number: int, source: str) -> str:
 
 
 def _sums(losses: torch.Tensor, batch: Batch, *, num_sources: int) -> torch.Tensor:
-    """The sum of the losses (B, T) and the number of targets of each source: (2, S) float64."""
+    """The sum of the losses (B, T) and the number of targets of S sources: (2, S) float64."""
     assert batch.sources is not None
     counted = torch.from_numpy(batch.targets != IGNORED).flatten()  # (B T,)
     sources = torch.from_numpy(batch.sources).flatten()[counted]

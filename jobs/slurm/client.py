@@ -27,7 +27,7 @@ these variables contains credentials."""
 JOB_ID = re.compile(r"\A(\d{1,20})(;[\w.-]+)?\Z")
 LISTED = re.compile(r"\A(\d{1,20})\|([A-Z_]{2,30})\|([^|]{0,40})\|([^|]{0,200})\|(\S{1,200})\Z")
 FOREIGN_JOB = re.compile(r"\A[^|]{1,60}\|[A-Z_]{2,30}\|[^|]{0,40}\|[^|]*\|.*\Z")
-"""Matches a line of `squeue` about a job that is not a pilot, such as a job array of the user."""
+"""Matches a line of `squeue` about a job that this service did not submit, such as a job array."""
 UNREACHABLE = re.compile(
     r"timed out|timeout|unable to contact|connection|communication|zero bytes|transport|"
     r"try again|temporarily|slurmctld|socket|resource temporarily",
@@ -73,7 +73,7 @@ class Listing:
     """The parsed output of `squeue`."""
 
     is_complete: bool
-    """False if some lines could not be parsed. Then a job may exist although it is not listed."""
+    """False if some lines could not be parsed. In that case an unlisted job may exist."""
     by_name: dict[str, list[Listed]] = field(default_factory=dict)
 
 

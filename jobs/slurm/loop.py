@@ -1,4 +1,8 @@
-"""The loop of a provisioner, with its reports and its sweep in separate threads."""
+"""The loop of a provisioner.
+
+A provisioner submits a Slurm job, called a pilot, for each queued job that may run on Slurm. Two
+further threads report that the provisioner is alive and sweep for lost workers.
+"""
 
 import logging
 import os
@@ -27,8 +31,8 @@ log = logging.getLogger(__name__)
 def run_provisioner(settings: Settings, *, once: bool, shutdown: threading.Event) -> None:
     """Submits and tracks pilots until `shutdown` is set; with `once`, makes a single pass.
 
-    Only this thread calls Slurm's programs, which may hang for longer than a lease. So the reports
-    and the sweep for lost workers run in their own threads.
+    Only this thread calls Slurm's programs, which may hang for longer than `lease_seconds`. So the
+    reports and the sweep for lost workers run in their own threads.
 
     Raises:
         SlurmError: If the template is not usable.
@@ -93,7 +97,7 @@ def _report(database: Database, row: WorkerRow) -> None:
 
 
 def _row(settings: Settings, *, once: bool) -> WorkerRow:
-    """The row of this provisioner. With `once`, as from cron, all passes of a host share a row."""
+    """The row of this provisioner. With `once` (for cron), all passes of a host share a row."""
     host = socket.gethostname()
     return WorkerRow(
         id=f"{host}-slurm-{'once' if once else uuid4().hex[:8]}",

@@ -45,7 +45,7 @@ MISSES = 3
 """A Slurm job counts as lost if it is missing in this number of consecutive complete listings."""
 CANCEL_GRACE_SECONDS = 60.0
 """Seconds that a pilot has to obey a cancel request, in addition to the grace period and the lease.
-Then `scancel` ends the pilot."""
+After this time, `scancel` ends the pilot."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Provisioner:
             enter_slurm_id(session, placement, slurm_id)
 
     def _cancel_duplicates(self, placement: Placement, listed: Iterable[Listed]) -> None:
-        """Cancels other Slurm jobs for the same placement, which cannot claim the job."""
+        """Cancels pending duplicates of the placement's Slurm job, which cannot claim the job."""
         for each in listed:
             if each.slurm_id != placement.slurm_id and each.state == "PENDING":
                 self._slurm.cancel(each.slurm_id)
@@ -232,7 +232,7 @@ class Provisioner:
 
 
 def _beyond_workers(jobs: Iterable[Job], workers: Iterable[WorkerRow]) -> list[Job]:
-    """The jobs that no free slot of an ordinary worker can take."""
+    """The jobs for which no slot is left on workers that are not pilots."""
     left: list[Offer] = []
     for worker in workers:
         offer = offer_of(worker)

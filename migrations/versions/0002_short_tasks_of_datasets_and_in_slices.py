@@ -1,4 +1,9 @@
-"""Add short tasks of datasets, and the progress and state of short tasks that run in slices.
+"""Add short tasks of datasets, and the progress and state of short tasks.
+
+A short task is work that does not wait for training jobs, such as an evaluation. Until now each
+belonged to a job; now one can belong to a dataset instead, such as the cleaning of a dataset. A
+long task runs in time slices: `state` is what it has computed when a slice ends, from which the
+next slice continues.
 
 Revision ID: 0002
 Revises: 0001

@@ -1,5 +1,7 @@
 """Add the resources that jobs need and workers offer, and the placements of jobs on Slurm.
 
+A placement records that an attempt of a job was submitted to Slurm.
+
 Revision ID: 0004
 Revises: 0003
 """

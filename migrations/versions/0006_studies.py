@@ -1,5 +1,7 @@
 """Add studies, the columns of their members, and the device memory that a job is expected to use.
 
+A study compares the conditions of a grid of settings. A member is a job that belongs to a study.
+
 Revision ID: 0006
 Revises: 0005
 """

@@ -1,4 +1,6 @@
-"""Add webhooks and the outbox of their deliveries.
+"""Add webhooks and their outbox.
+
+The outbox is the table `webhook_delivery`: the messages to send, and the outcome of sending them.
 
 Revision ID: 0008
 Revises: 0007

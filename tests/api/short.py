@@ -1,4 +1,7 @@
-"""A short worker without a child process: it claims tasks and records what a function returns."""
+"""A worker for short tasks that starts no child process.
+
+It claims the tasks and calls a function of the test, which records their results.
+"""
 
 import threading
 from collections.abc import Callable
@@ -12,7 +15,7 @@ from jobs.tables import ShortTask
 
 
 class ShortWorker:
-    """Answers each short task with `answer`, in a write transaction, until the block ends."""
+    """Claims short tasks until the block ends; calls `answer` in the transaction of each claim."""
 
     def __init__(self, world, answer: Callable[[Session, ShortTask], None]) -> None:
         self._database = world.database

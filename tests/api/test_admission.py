@@ -1,4 +1,4 @@
-"""Of many requests that arrive at the same time, a few begin in each pass of the event loop."""
+"""If many requests arrive at the same time, only a few begin in each pass of the event loop."""
 
 from typing import Any
 

@@ -196,8 +196,8 @@ def test_a_damaged_zip_is_refused(tmp_path, name):
 
 
 def test_a_list_of_members_that_fills_the_memory_is_refused(tmp_path):
-    # The last 22 bytes are an end record. A search for its signature also finds a second end record
-    # within these bytes.
+    # The last 22 bytes are an end record, which claims a list of members of 128 MiB. Its field for
+    # the offset of the list has the bytes of the signature, so a search finds two end records.
     inner = END_OF_ZIP + bytes(6)
     record = END_OF_ZIP + bytes(4) + b"\1\0\1\0" + b"\xff\xff\xff\x07" + inner[:4] + b"\0\0"
     problem = refusal(bytes((1 << 27) + 22) + record, "a.zip", tmp_path)

@@ -131,7 +131,7 @@ def test_an_evaluation_of_an_earlier_checkpoint_does_not_replace_the_latest_valu
     client, world, job_id
 ):
     world.checkpoint(job_id, "chck_1M", step=8, files={"model.safetensors": b""})
-    for checkpoint, score in (("chck_1M", 0.9), ("last", 0.5)):  # step 8 before step 3
+    for checkpoint, score in (("chck_1M", 0.9), ("last", 0.5)):  # first step 8, then step 3
         world.record(
             job_id,
             EvaluationData(step=9, checkpoint=checkpoint, task="blimp", scores={"score": score}),

@@ -89,7 +89,7 @@ def test_while_a_finetuning_waits_only_the_text_may_be_deleted(client, world, so
         ({"job": "missing"}, "finetune.job", "there is no job missing"),
         ({"checkpoint": "chck_1M"}, "finetune.checkpoint", "has no checkpoint 'chck_1M'"),
         ({"tasks": ["cola"]}, "finetune.tasks", "has no task cola; it has: boolq, mnli"),
-        ({"folder": "glue"}, "finetune.tasks", "the folder glue does not exist"),
+        ({"folder": "glue"}, "finetune.tasks", "the folder evaluations/glue of the data"),
         ({"batch_size": 64}, "finetune.tasks", "has 40 examples and finetune.batch_size is 64"),
         ({"sequence_length": 100_000}, "finetune.sequence_length", "accepts 2048 tokens"),
     ],

@@ -82,7 +82,7 @@ def test_an_unknown_value_is_refused_with_the_list_of_all(client, sort):
     assert answer.status_code == 422
     [error] = answer.json()["errors"]
     assert error["field"] == "sort"
-    assert f"Known are {', '.join(order_names())}" in error["message"]
+    assert f"The known values are {', '.join(order_names())}" in error["message"]
 
 
 CURSORS = {

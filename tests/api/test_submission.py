@@ -29,7 +29,7 @@ from worker.short import ShortRunner
 
 @pytest.fixture
 def job_id(world, settings):
-    """A job that has trained; the data directory has two of the official tasks."""
+    """A finished job; the data directory has two of the official tasks."""
     made = world.running(track="strict-small")
     settings.job_folder(made).parent.mkdir(parents=True, exist_ok=True)
     rundir = write_run(settings.job_folder(made))
@@ -46,7 +46,7 @@ def job_id(world, settings):
 
 @pytest.fixture
 def work(world, settings):
-    """Runs all queued short tasks as the short worker does."""
+    """Runs all queued short tasks as the short worker does; returns their kinds."""
     name = world.worker("short")
     runner = ShortRunner(
         database=world.database,

@@ -1,4 +1,4 @@
-"""Webhooks: every event is delivered or listed as undelivered.
+"""Webhooks: the message about each event is delivered or listed as undelivered.
 
 Messages are signed, and are sent only to allowed addresses.
 """
@@ -282,7 +282,7 @@ def test_a_message_is_in_the_outbox_exactly_if_its_event_is_recorded(
                     raise RuntimeError("undone")
         except RuntimeError:
             assert deliveries(webhook) == []
-    # The same line of the journal, copied again after a power failure, is the same message.
+    # The same line of the journal is copied again after a power failure. This adds no message.
     assert len(deliveries(webhook)) == 1
 
 
@@ -304,7 +304,7 @@ def test_two_senders_never_make_the_same_attempt(add, world, database):
         assert {each.attempt for each in claims} == {2}
         record_outcome(session, claim, Outcome(500, "the receiver answered 500"), later)
     for seconds, is_due in ((LEASE_SECONDS, False), (RETRY_SECONDS[1] * 1.2, True)):
-        with database.write() as session:  # a failed attempt waits longer than a killed one
+        with database.write() as session:  # repeated later after a failure than after a kill
             at = later + timedelta(seconds=seconds)
             due = claim_due(session, at, per_webhook=9)
             assert len(due) == 2 + is_due

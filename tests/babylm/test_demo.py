@@ -14,7 +14,7 @@ def test_a_model_that_learned_has_no_faults():
     ("findings", "said"),
     [
         (Findings(perplexities=[500.0]), "fewer than two"),
-        (Findings(perplexities=[500.0, 101.0], accuracies={"a": 1.0}), "not a factor of 5"),
+        (Findings(perplexities=[500.0, 101.0], accuracies={"a": 1.0}), "fall by a factor of 5"),
         (Findings(perplexities=[500.0, 90.0], accuracies={"a": 0.89}), "a: 89.0%"),
         (Findings(perplexities=[500.0, 90.0]), "no minimal pair"),
     ],

@@ -73,7 +73,7 @@ IMPORTED_BY_OTHERS = {"huggingface_hub", "numpy", "safetensors"}
 
 
 def optional_modules() -> set[str]:
-    """The modules that the extras install, without the extras in `OTHER_EXTRAS`."""
+    """The modules that the extras install, except those of the extras in `OTHER_EXTRAS`."""
     with (Path(__file__).parents[2] / "pyproject.toml").open("rb") as file:
         extras = tomllib.load(file)["project"]["optional-dependencies"]
     lines = [each for name in extras for each in extras[name] if name not in OTHER_EXTRAS]

@@ -119,7 +119,7 @@ def test_malformed_rows_of_a_column_are_skipped_or_refuse_the_file(run, service,
         (("--hub", "babylm/corpus", "--revision", "x"), "has no branch, tag or commit x"),
         (("--hub", "babylm/stories", "--column", "text2"), "no field 'text2'|no column 'text2'"),
         (("--hub", "babylm/stories", "texts"), "either a path or --hub"),
-        (("texts", "--split", "train"), "belong to --hub"),
+        (("texts", "--split", "train"), "work only with --hub"),
         ((), "either a path or --hub"),
     ],
 )

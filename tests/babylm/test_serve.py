@@ -103,7 +103,7 @@ def test_a_signal_stops_everything_that_was_started(serving, number, tmp_path):
     url = one.url()
     assert healthz(url).startswith("redis+socket:///")
     assert "dashboard: http://127.0.0.1:" in one.text
-    assert len(one.seen) == 7  # redis, api, worker, a guard for each, the worker's child
+    assert len(one.seen) == 7  # redis, api and worker, a guard of each, the worker's child
     one.process.send_signal(number)
     assert one.process.wait(DEADLINE) == 0
     assert one.left() == []

@@ -1,4 +1,7 @@
-"""`python -m chaos season` kills workers. Its checker reports each kind of damage."""
+"""The checker of `python -m chaos season` reports each kind of damage.
+
+The command kills workers during a study, evaluations and a submission.
+"""
 
 import json
 import shutil

@@ -55,7 +55,10 @@ OLMO2 = COMMON | {"architecture": "olmo2", "attention_bias": True, "hidden_act":
 
 @dataclass(frozen=True)
 class Case:
-    """A model, and the known differences in other releases, about which the export warns."""
+    """A model, and the environments in which its results are known to differ.
+
+    The export warns about these differences.
+    """
 
     model: dict[str, Any]
     differs_in: tuple[str, ...] = ()
@@ -92,7 +95,7 @@ CASES = {
 
 
 def write_tokenizer(folder: Path) -> Path:
-    """A trained tokenizer."""
+    """Trains a tokenizer; returns its folder."""
     text, output = folder / "text.txt", folder / "tokenizer"
     text.write_text(TEXT, encoding="utf-8")
     output.mkdir()
@@ -107,7 +110,7 @@ def write_tokenizer(folder: Path) -> Path:
 
 
 def write_checkpoint(case: Case, tokenizer: Path, root: Path) -> Path:
-    """A checkpoint as a run publishes it, with weights for which every field matters."""
+    """Writes a checkpoint as a run does, with weights for which every field changes the results."""
     root.mkdir()
     spec, rundir = case.spec, RunDir(root)
     model = build_model(spec.model, vocab_size=VOCAB_SIZE, seed=0).eval()

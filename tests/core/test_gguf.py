@@ -225,7 +225,7 @@ def test_other_tokenizers_and_sizes_are_refused(exported, tmp_path):
     (copy / "tokenizer.json").write_text(json.dumps(tokenizer))
     config = json.loads((copy / "config.json").read_bytes())
     (copy / "config.json").write_text(json.dumps(config | {"vocab_size": 99}))
-    with pytest.raises(ExportRefused, match="99 embeddings and its tokenizer 291 entries"):
+    with pytest.raises(ExportRefused, match="291 entries, which is more than the 99 embeddings"):
         write_gguf(copy, tmp_path / "none.gguf", name="x")
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
 

@@ -27,7 +27,7 @@ def wait_for(condition: Callable[[], Any], *, seconds: float, what: Callable[[],
         if value:
             return value
         time.sleep(0.1)
-    raise AssertionError(f"not within {seconds} s: {what()}")
+    raise AssertionError(f"timed out after {seconds} s: {what()}")
 
 
 class Stack:
@@ -141,7 +141,7 @@ def compose_command() -> list[str]:
 
 @contextmanager
 def running_stack(folder: Path) -> Iterator[Stack]:
-    """Builds the images, starts the profile `cpu` on the sample corpus, and removes all of it."""
+    """Builds the images, runs the profile `cpu` on the sample corpus; removes all at the end."""
     stack = Stack(folder)
     stack.data_dir.mkdir()
     if os.getuid() == 0:

@@ -56,7 +56,7 @@ def test_a_worker_gets_time_to_write_a_checkpoint(name):
     assert grace.endswith("s")
     kind, shutdown = variables()["BABYLM_SHUTDOWN_GRACE_SECONDS"]
     assert kind == "-"
-    assert float(shutdown) + 5 <= float(grace[:-1]), "the kill must come after the worker's own"
+    assert float(shutdown) + 5 <= float(grace[:-1]), "Docker must kill later than the worker"
 
 
 @pytest.mark.parametrize("name", WORKERS)

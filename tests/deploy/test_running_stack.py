@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.timeout(3600),
     pytest.mark.skipif(
         os.environ.get("BABYLM_TRY_DOCKER") != "1",
-        reason="builds images for minutes; BABYLM_TRY_DOCKER=1 asks for it",
+        reason="takes minutes, because it builds images; needs BABYLM_TRY_DOCKER=1",
     ),
 ]
 

@@ -1,7 +1,8 @@
 """Workers on two hosts with a shared runs folder and Postgres; one host dies, the other continues.
 
-A host is a network namespace with its own link to the database, host name, boot id, processes and
-temporary folder. Namespaces need root; the test is skipped if they are not permitted.
+Each host is simulated by namespaces. It has its own host name, boot id, processes and temporary
+folder, and its own network link to the database. Namespaces need root; the test is skipped if they
+are not permitted.
 """
 
 import os
@@ -30,7 +31,9 @@ from tests.waiting import wait_for
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.skipif("BABYLM_TRY_HOSTS" not in os.environ, reason="minutes: BABYLM_TRY_HOSTS=1"),
+    pytest.mark.skipif(
+        "BABYLM_TRY_HOSTS" not in os.environ, reason="takes minutes; needs BABYLM_TRY_HOSTS=1"
+    ),
 ]
 
 START = """

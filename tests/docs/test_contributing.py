@@ -161,7 +161,10 @@ assert learning_rate(5, make_plan(training, num_tokens=10_000), training) == 0.5
 
 @pytest.mark.timeout(600)
 def test_files_that_the_table_names_are_enough_to_add_one_of_each(tmp_path):
-    """Starts Python six times; only a copy shows that nothing else must change."""
+    """Adds all of them in a copy of the project, generates its pages and runs its tests.
+
+    This takes long, because Python starts six times.
+    """
     copy = copy_project(tmp_path / "copy")
     for kind, path, old, new in ADDITIONS:
         named = [re.sub(r"<\w+>.*", "", each) for each in CODE.findall(table()[kind])]

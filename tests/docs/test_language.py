@@ -77,7 +77,7 @@ def test_the_prose_is_plain():
 
 
 def test_written_documents_have_none_of_the_patterns():
-    """The generated pages repeat descriptions of the code, which the limit above covers."""
+    """Leaves out generated pages: they repeat text of the code, which the test above covers."""
     texts = {path.relative_to(ROOT): path.read_text("utf-8") for path in tracked_documents()}
     generated = {path for path, text in texts.items() if GENERATED in text}
     assert {Path("docs/api.md"), Path("docs/client.md")} <= generated

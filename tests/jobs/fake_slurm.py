@@ -103,7 +103,7 @@ def accept(state, arguments: list[str], script: str) -> str:
 
 
 def accept_late(state) -> None:
-    """Accepts the submissions that a hanging controller has not processed yet."""
+    """Accepts a late submission at the third later call, as if the controller had been hanging."""
     for entry in state["late"]:
         entry["wait"] -= 1
     due = [entry for entry in state["late"] if entry["wait"] <= 0]

@@ -1,4 +1,7 @@
-"""A simulated Slurm, and functions that write to the database what a pilot writes."""
+"""A simulated Slurm, and functions that write to the database what a pilot writes.
+
+A pilot is a Slurm job that runs one worker for one job of the service.
+"""
 
 import json
 import os
@@ -74,7 +77,7 @@ class Killed(Exception):
 
 
 class DyingSlurm(Slurm):
-    """Dies before or after it has called sbatch."""
+    """Raises `Killed` in place of the call of sbatch, or after the call if `after` is true."""
 
     def __init__(self, *, after: bool, **options) -> None:
         super().__init__(**options)

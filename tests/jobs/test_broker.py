@@ -28,7 +28,7 @@ def test_a_listener_receives_the_id_of_the_job(broker):
     job_notifier = JobNotifier(url)
 
     def received() -> bool:
-        job_notifier.notify("abc")  # again, because the listener may not have subscribed yet
+        job_notifier.notify("abc")  # again, because the listener subscribes at some later time
         return bool(ids)
 
     wait_for(received, what="a notification")

@@ -72,7 +72,7 @@ def test_a_deletion_in_progress_is_not_undone(database, settings, ended, job_of)
         delete_job(session, ended)
         settings.job_folder(ended).rename(settings.deleted_folder / ended)
         other.start()
-        other.join(0.3)  # without the lock, it puts the folder back at once
+        other.join(0.3)  # without the lock, it would put the folder back now
     other.join()
     with pytest.raises(JobNotFound):
         job_of(ended)

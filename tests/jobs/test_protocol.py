@@ -46,7 +46,11 @@ SWEEPERS = st.sampled_from([0, 1])
 
 
 class Protocol(RuleBasedStateMachine):
-    """A supervisor assumes that it holds a job until one of its writes is fenced."""
+    """One job, two supervisors and two sweepers.
+
+    A supervisor assumes that it holds the job until one of its writes is fenced, that is, refused
+    because a newer attempt has taken the job or because the job has ended.
+    """
 
     folder = None
     template = None
@@ -198,7 +202,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(back=st.integers(0, 2))
     def reap_by_an_old_look(self, back: int) -> None:
-        """An observer that has only an older heartbeat reaps nothing."""
+        """A sweeper that has read an older heartbeat than the row now has takes no job."""
         row = self._row()
         with self.database.write() as session:
             taken = reap(session, self.job_id, attempt=row.attempt, beat=row.heartbeat - 1 - back)

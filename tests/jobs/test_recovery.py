@@ -1,4 +1,4 @@
-"""The sweep requeues lost jobs, by its own clock, and notifies workers if jobs wait."""
+"""The sweep requeues jobs without heartbeats. It measures their leases by its own clock."""
 
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
@@ -67,7 +67,10 @@ def test_two_sweepers_take_a_job_once(database, new_job, job_of):
 
 
 def test_an_unavailable_database_does_not_expire_leases(database, new_job, job_of):
-    """During a restart of Postgres no worker can write heartbeats, so each gets a new lease."""
+    """Each running job gets a new lease after an outage of the database.
+
+    No worker can write heartbeats during the outage (for example a restart of Postgres).
+    """
     new_job()
     job, clock = claimed(database), Clock()
     sweeper = Sweeper(database, notifier=None, lease_seconds=15.0, clock=clock)

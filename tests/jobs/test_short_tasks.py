@@ -1,4 +1,7 @@
-"""Short tasks are repeated if their worker dies, and fail after several deaths in a row."""
+"""Short tasks are repeated if their worker dies, and fail after several deaths in a row.
+
+A long task is done in slices. After each slice, its state is saved and it returns to the queue.
+"""
 
 from jobs.short_tasks import (
     MAX_ATTEMPTS,
@@ -28,7 +31,7 @@ def test_deaths_fail_a_task_only_if_no_slice_was_finished_in_between(database):
         created = create_short_task(session, kind="evaluate", request={}, dataset="any")
     for _ in range(2 * MAX_ATTEMPTS):
         assert claim_and_die(database, slices=2) == "queued"
-    # The last death above had no finished slice after it, so it counts as the first in a row.
+    # No slice was finished after the last death above, so that death is the first in a row.
     statuses = [claim_and_die(database, slices=0) for _ in range(MAX_ATTEMPTS - 1)]
     assert statuses == ["queued"] * (MAX_ATTEMPTS - 2) + ["failed"]
     with database.read() as session:

@@ -1,4 +1,4 @@
-"""The provisioner on programs that simulate Slurm and its faults."""
+"""The provisioner submits jobs to programs that simulate Slurm and its faults."""
 
 import json
 import stat
@@ -202,7 +202,7 @@ def test_a_provisioner_killed_just_before_or_after_sbatch_leaves_one_pilot(
         Provisioner(database, settings, dying).provision()
     patient = Provisioner(database, settings, cluster.slurm())
     patient.provision()
-    assert len(cluster.jobs) == after  # a submission without an answer may still appear
+    assert len(cluster.jobs) == after  # not repeated yet: sbatch may still have an effect
     for _ in range(2):
         Provisioner(database, settings, cluster.slurm(), pace=AT_ONCE).provision()
     assert len(cluster.jobs) == 1

@@ -108,7 +108,7 @@ class Nodes:
         pytest.param(
             *(100, 300),
             marks=pytest.mark.skipif(
-                "BABYLM_TRY_SLURM" not in os.environ, reason="minutes; BABYLM_TRY_SLURM is not set"
+                "BABYLM_TRY_SLURM" not in os.environ, reason="minutes; needs BABYLM_TRY_SLURM=1"
             ),
         ),
     ],

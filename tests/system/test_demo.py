@@ -30,7 +30,7 @@ class Demo:
             self.process = subprocess.Popen(
                 [BABYLM, "demo", "--folder", str(folder / "demo")],
                 cwd=self.shadows.folder,
-                # A proxy that refuses connections; no request of this test may use it.
+                # A proxy that refuses connections, so a request that uses it fails.
                 env=os.environ | {"http_proxy": "http://127.0.0.1:1", "ALL_PROXY": "socks5://x:1"},
                 stdout=output,
                 stderr=output,
@@ -78,7 +78,9 @@ def test_a_signal_ends_the_service_of_the_demo_too(demo, number):
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.skipif("BABYLM_TRY_DEMO" not in os.environ, reason="minutes: BABYLM_TRY_DEMO=1")
+@pytest.mark.skipif(
+    "BABYLM_TRY_DEMO" not in os.environ, reason="takes minutes; needs BABYLM_TRY_DEMO=1"
+)
 def test_the_demo_runs_to_its_end(demo):
     assert demo.process.wait(3500) == 0, demo.text()
     assert "checkpoint " in demo.text()

@@ -76,7 +76,7 @@ def test_a_start_names_old_folders_that_others_may_enter_and_the_open_port(tmp_p
     said = (tmp_path / "serve.log").read_text()
     assert f"chmod -R go= {tmp_path / 'runs'}" in said
     assert "BABYLM_API_KEY or BABYLM_SOCKET" in said
-    assert str(tmp_path / "data") not in said  # the service created it with the umask
+    assert str(tmp_path / "data") not in said  # private: the service created it
 
 
 def test_a_socket_that_was_left_behind_is_replaced_and_one_in_use_is_not(tmp_path):

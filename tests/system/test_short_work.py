@@ -1,4 +1,4 @@
-"""The short worker with real processes: reports, splits and evaluations during training."""
+"""The worker for short tasks with real processes: a report, tokens, texts and an evaluation."""
 
 import json
 

@@ -98,7 +98,8 @@ def test_heartbeats_of_a_task_wake_no_client(stage):
 def test_the_process_ends_with_its_worker_even_if_its_input_stays_open():
     command = [sys.executable, "-c", WORKER, *python_command("core.short")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
-        # The process inherits the pipes. This test keeps the other ends of the pipes open.
+        # The process inherits the worker's pipes. This test keeps their other ends open, so the
+        # process sees no end of its input when the worker dies.
         worker.stdin.write(b"{}\n")
         worker.stdin.flush()
         assert b"request_invalid" in worker.stdout.readline()

@@ -111,7 +111,7 @@ def test_a_stop_request_is_read_between_two_copies_of_the_journal(stage):
         request_cancel(session, play.job_id)
     until(lambda: play.job.status == "cancelled", "cancelled")
     thread.join()
-    assert play.steps() == [1, 2]  # both were copied when the run had ended
+    assert play.steps() == [1, 2]  # the end of the run copies both
 
 
 @pytest.mark.parametrize("stop", ["cancel", "pause", "shutdown"])
@@ -205,7 +205,7 @@ def test_a_long_lock_of_the_database_ends_no_run(stage):
 
 
 def test_on_several_hosts_a_run_without_database_ends_before_its_lease(stage):
-    """The lock on the run folder does not help here: another host may not see it."""
+    """The lock on the run folder does not help here, because other hosts possibly do not see it."""
     play = stage(lease_seconds=10.0)
     play.settings = play.settings.model_copy(update={"database_url": "postgresql+psycopg://db/x"})
     assert play.settings.may_span_hosts

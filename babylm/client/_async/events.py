@@ -24,11 +24,12 @@ async def follow_events(
     on_break: Callable[[str], None] = lambda _: None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[Event]:
-    """Yields every event after the sequence number `after` once, in order, until the last one.
+    """Yields each event with a sequence number above `after` once, in order, until the job ends.
 
-    After a broken connection, the function continues after the last event that it yielded. If two
-    or more connections in a row bring no event, it calls `on_break` with the reason. It raises an
-    error only if the service refuses the request, for example because the job is unknown.
+    After a broken connection, the function continues after the last event that it yielded. From the
+    second connection in a row that brings no event, it calls `on_break` with the reason each time.
+    It raises an error only if the service refuses the request, for example because the job is
+    unknown.
     """
     failures = 0
     while True:

@@ -46,7 +46,7 @@ class AsyncClient(AsyncConnection):
         api_key: str | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        """Opens no connection; the first request does.
+        """Does not connect to the service; the first request opens the connection.
 
         Args:
             url: `http://HOST:PORT` or `unix:PATH`. Default: `BABYLM_URL`; if it is not set, the
@@ -190,8 +190,8 @@ class AsyncClient(AsyncConnection):
             preset: Name of a preset to start from, see `presets`.
             name: Name of the study.
             grid: The values of each field to vary, such as
-                `{"training.learning_rate": [1e-4, 5e-4]}`. The baseline has the first value of each
-                field.
+                `{"training.learning_rate": [1e-4, 5e-4]}`. The combination of the first values is
+                the baseline, with which the others are compared.
             seeds: Number of consecutive seeds from `training.seed` on, or a list of seeds.
             idempotency_key: Two requests with the same key create one study. Default: a random key.
             sections: Sections of the spec, such as `training={"epochs": 3}`.
@@ -363,7 +363,7 @@ class AsyncClient(AsyncConnection):
                 the files in it are used.
             replace: Whether to overwrite existing files.
             advance: Called with the number of bytes that were sent since the last call.
-            leave_out: Called with the name of each file that is not used, and the reason.
+            leave_out: Called for each file that is not used, with its name and the reason.
 
         Returns:
             The names of the files that the service created.

@@ -25,7 +25,7 @@ EVALUATION_SUFFIXES = (".jsonl", ".csv", ".json")
 
 Advance = Callable[[int], None]
 LeaveOut = Callable[[str, str], None]
-"""A function that is called with the name of each unused file, and the reason."""
+"""A function that is called for each unused file, with its name and the reason."""
 
 
 def files_to_send(path: Path, folder: str | None = None) -> dict[Path, str]:

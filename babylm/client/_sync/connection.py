@@ -76,9 +76,9 @@ class Connection:
     def poll(
         self, path: str, *, sleep: Callable[[float], None] = time.sleep
     ) -> Any:  # any JSON value
-        """Sends a GET request and repeats it after a failure that may pass.
+        """Sends a GET request and repeats it after a temporary failure.
 
-        Such a failure is a missing answer, or a status of 429, 500, 502, 503 or 504.
+        A failure is temporary if no answer came, or if the status is 429, 500, 502, 503 or 504.
 
         Args:
             path: The path, which begins with `/v1`.

@@ -1,4 +1,4 @@
-"""Text of any other source: white space is normalized, and control characters are dropped."""
+"""Text without a cleaner of its own: white space is normalized, control characters are dropped."""
 
 from core.corpus.rules import Cleaner
 

@@ -1,4 +1,6 @@
-r"""Turns CHAT codes of CHILDES into plain words as upstream does (MacWhinney 2000, part 1).
+r"""Turns CHAT codes of CHILDES (MacWhinney 2000, part 1) into plain words as upstream does.
+
+Upstream means the BabyLM-NA2 research scripts (see `core.corpus.cleaners.upstream`).
 
 Each substitution is applied once to a line, in the order of this file. The order matters, because
 some substitutions undo others: `(\w)[:^]` removes the colon of the speaker code, and a later
@@ -109,7 +111,7 @@ PLAIN_UTTERANCE = re.compile(
     r"\*[A-Za-z1-9]+:\t(?![ .]|xxx|yyy|www)([A-Za-z1-9 .,?!'-]*)\s*", re.ASCII
 )
 """Matches lines in which all substitutions together remove only the speaker code and punctuation.
-Nine of ten lines match."""
+Nine of ten lines match and skip the substitutions."""
 PUNCTUATION = str.maketrans("", "", ".,?!")
 
 

@@ -111,7 +111,7 @@ def _decoder(path: Path, file: IO[bytes], compression: str) -> Stream:
 
 
 class _Xz:
-    """Decompresses the streams of an xz file. `lzma.LZMAFile` cannot limit its memory."""
+    """Decompresses the streams of an xz file with limited memory, unlike `lzma.LZMAFile`."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -156,7 +156,7 @@ def _zstandard(path: Path, file: IO[bytes]) -> Stream:
 class _Zstandard:
     """Decompresses the frames of a Zstandard file.
 
-    The reader that the package offers accepts truncated files.
+    This class replaces the reader of the package, which accepts truncated files.
     """
 
     def __init__(

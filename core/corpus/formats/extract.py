@@ -50,8 +50,8 @@ def plain_texts(
 ) -> Iterator[list[PlainText]]:
     """The texts of files, for a `with` block.
 
-    Files that are not plain are extracted into a temporary folder within `folder`. If an error that
-    is raised in the block names an extracted text, the name of the original file replaces it.
+    Files that are not plain are extracted into a temporary folder within `folder`. Errors that are
+    raised in the block name the original file instead of the extracted text.
 
     Raises:
         RunError: If a file cannot be read.
@@ -164,7 +164,8 @@ class RowCounts:
             raise CorpusDamaged(
                 f"{self.path} has {self.malformed:,} malformed rows of {self.read:,}; the first: "
                 f"{self.examples[0]}",
-                hint=f"Correct the file. Up to {MAX_BAD_SHARE:.0%} of malformed rows are skipped.",
+                hint="Correct the file. Malformed rows are skipped only if they are at most "
+                f"{MAX_BAD_SHARE:.0%} of the rows.",
             )
         return RowsReport(
             read=self.read, empty=self.empty, malformed=self.malformed, examples=self.examples

@@ -65,7 +65,10 @@ def epoch_order(count: int, *, seed: int, epoch: int) -> tuple[int, ...]:
 
 
 def dropout_seed(seed: int, step: int) -> int:
-    """The seed of torch's generator in a step, so that no random state must be saved."""
+    """The seed of torch's generator in a step.
+
+    The seed depends only on the arguments, so resume points need no random state.
+    """
     state = np.random.SeedSequence([seed, DROPOUT, step]).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))
 

@@ -1,4 +1,4 @@
-"""Estimates the memory, disk space and time of a fine-tuning job. No torch."""
+"""Estimates the memory, disk space and time of a fine-tuning job. Does not import torch."""
 
 from collections.abc import Mapping, Sequence
 
@@ -73,7 +73,7 @@ def estimate_finetune(
 def largest_step_bytes(spec: JobSpec) -> int | None:
     """Peak memory of a step in bytes if all examples have `sequence_length` tokens.
 
-    The function does not read the examples. None if the spec does not name its tasks.
+    The function does not read the examples. It returns None if the spec does not name its tasks.
     """
     finetune = spec.finetune
     assert finetune is not None  # validated with the spec
@@ -84,7 +84,7 @@ def largest_step_bytes(spec: JobSpec) -> int | None:
 
 
 def _step_bytes(spec: JobSpec, *, batch_size: int, longest: int) -> int:
-    """Peak memory of a step in bytes: that of training in float32, without an output layer."""
+    """Peak memory of a step in bytes: as for training in float32, but without an output layer."""
     changes = {"seq_length": longest, "precision": "fp32", "optimizer": "adamw", "compile": False}
     changes |= {"ema_decay": None, "packing": "stream"}
     training = spec.training.model_copy(update=changes)

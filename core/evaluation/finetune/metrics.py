@@ -1,6 +1,7 @@
-"""Accuracy, F1 and Matthews correlation, as scikit-learn computes them. No torch.
+"""Accuracy, F1 and Matthews correlation, as scikit-learn computes them.
 
-The official pipeline calls `accuracy_score`, `f1_score` and `matthews_corrcoef`.
+The official pipeline calls scikit-learn's `accuracy_score`, `f1_score` and `matthews_corrcoef`.
+This module does not import torch.
 """
 
 from collections import Counter

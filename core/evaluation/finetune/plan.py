@@ -1,4 +1,4 @@
-"""Step counts and learning rate of the fine-tuning on one task. No torch."""
+"""Step counts and learning rate of the fine-tuning on one task. Does not import torch."""
 
 import math
 from dataclasses import dataclass

@@ -18,7 +18,7 @@ from core.storage.rundir import RunDir, publish_folder, remove_folder, remove_st
 from core.training.saving.resume import OPTIMIZER, STATE, find_damage, write_manifest
 
 KEPT = 2
-"""Number of resume points that are kept per task. If the newest is damaged, the other is used."""
+"""Number of resume points that are kept per task. If the newest is damaged, the older is used."""
 PREFIX = "finetune-"
 
 
@@ -49,8 +49,8 @@ class TaskState(BaseModel):
     def progress(self) -> int:
         """Number of finished steps plus validations; part of the name of the resume point.
 
-        Validations count, so that a run can save a resume point directly after a validation and
-        does not repeat this validation when it resumes.
+        A validation does not change `step`. It counts here, so that resume points before and after
+        a validation have different names, and a resumed run does not repeat the validation.
         """
         return self.step + self.validations
 

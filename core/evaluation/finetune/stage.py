@@ -89,7 +89,10 @@ def finetune(run: Run, reporter: StageReporter) -> None:
 
 
 def _source(rundir: RunDir, spec: FinetuneSpec) -> Path:
-    """A folder of links to the checkpoint's files, which stay valid if the original is removed."""
+    """A folder of hard links to the checkpoint's files.
+
+    The links stay valid if the original checkpoint is removed.
+    """
     original = RunDir(rundir.root.parent / spec.job).checkpoint(spec.checkpoint)
     try:
         link_folder(original, rundir.source)
@@ -185,7 +188,7 @@ class _TaskRun:
         resume.forget(self._run.rundir, name)
 
     def _result_folders(self) -> Sequence[RunDir]:
-        """The folder of this run, and that of the job that trained the checkpoint if it exists."""
+        """The folders of this run and, if it exists, of the job that trained the checkpoint."""
         own = self._run.rundir
         other = RunDir(own.root.parent / self._spec.job)
         return [own, other] if other.spec.is_file() else [own]

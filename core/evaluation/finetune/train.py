@@ -24,8 +24,8 @@ from core.spec.finetune import FinetuneSpec
 from core.storage.rundir import RunDir
 
 SAVE_SECONDS = 30.0
-"""Computing time in seconds between two resume points. A resume point is three times as large as
-the weights."""
+"""Computing time in seconds between two resume points. Resume points are not saved more
+often, because each is three times as large as the weights."""
 BETAS, EPS = (0.9, 0.999), 1e-8
 """Parameters of AdamW, from the official `run.py`."""
 

@@ -1,7 +1,7 @@
 """Decides whether llama.cpp computes a model as this project does, and how to store its tensors.
 
 llama.cpp computes each architecture with a fixed graph. If the graph ignored a field of the model,
-llama.cpp would give other logits without an error, so the export refuses such a model. The rules
+llama.cpp would give wrong logits without an error, so the export refuses such a model. The rules
 follow `src/models/olmo2.cpp` and `src/models/gemma2.cpp` of llama.cpp. The module imports no
 library.
 """
@@ -19,8 +19,8 @@ ALWAYS_REFUSED = {
     "the export does not write",
 }
 GEMMA2_27B_LAYERS = 46
-"""llama.cpp treats a Gemma 2 model with this number of layers as Gemma 2 27B. It then scales the
-queries by the width hidden_size / num_attention_heads instead of head_dim."""
+"""llama.cpp treats a Gemma 2 model with this number of layers as Gemma 2 27B. For such a model, it
+derives the scale of the queries from hidden_size / num_attention_heads instead of head_dim."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Layout:
     Attributes:
         norm_offset: Number that is added to the weights of norms. Gemma 2 multiplies by 1 + weight,
             and llama.cpp by the stored weight.
-        copies_tied_output: Whether the file needs a tensor for the output layer, although the model
-            shares it with the embedding.
+        copies_tied_output: Whether the file needs a tensor for the output layer even if the model
+            uses the embedding as its output layer.
     """
 
     norm_offset: float

@@ -27,14 +27,15 @@ class Vocabulary:
 
 
 class VocabularyRefused(Exception):
-    """llama.cpp would split text in another way."""
+    """llama.cpp would not split text as the tokenizer does."""
 
 
 def read_vocabulary(folder: Path) -> Vocabulary:
     """The vocabulary of the tokenizer in the folder of a checkpoint.
 
     Raises:
-        VocabularyRefused: If llama.cpp would split text in another way; the message says why.
+        VocabularyRefused: If llama.cpp would not split text as the tokenizer does; the message says
+            why.
     """
     found = json.loads((folder / TOKENIZER_FILE).read_bytes())
     model = found["model"]
@@ -46,7 +47,7 @@ def read_vocabulary(folder: Path) -> Vocabulary:
     added = {each["id"]: each["content"] for each in found["added_tokens"]}
     by_id = {number: text for text, number in model["vocab"].items()} | added
     if sorted(by_id) != list(range(len(by_id))):
-        raise VocabularyRefused(f"{TOKENIZER_FILE} does not use every id from 0 on")
+        raise VocabularyRefused(f"the ids in {TOKENIZER_FILE} have gaps or do not begin at 0")
     specials = frozenset(each["id"] for each in found["added_tokens"] if each["special"])
     merges = [each if isinstance(each, str) else " ".join(each) for each in model["merges"]]
     return Vocabulary([by_id[number] for number in range(len(by_id))], specials, merges)

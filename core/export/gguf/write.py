@@ -43,8 +43,9 @@ def write_gguf(folder: Path, output: Path, *, name: str) -> Written:
         name: `general.name` of the file.
 
     Raises:
-        ExportRefused: If llama.cpp would compute other logits.
-        VocabularyRefused: If llama.cpp would split text in another way.
+        ExportRefused: If llama.cpp would compute other logits than the model, or if the tokenizer
+            has more entries than the model has embeddings.
+        VocabularyRefused: If llama.cpp would not split text as the tokenizer does.
         OSError: If a file is missing, or cannot be written.
     """
     config = json.loads((folder / CONFIG_FILE).read_bytes())
@@ -58,8 +59,8 @@ def write_gguf(folder: Path, output: Path, *, name: str) -> Written:
     vocabulary = read_vocabulary(folder)
     if len(vocabulary.tokens) > config["vocab_size"]:
         raise ExportRefused(
-            f"the model has {config['vocab_size']:,} embeddings and its tokenizer "
-            f"{len(vocabulary.tokens):,} entries"
+            f"the tokenizer has {len(vocabulary.tokens):,} entries, which is more than the "
+            f"{config['vocab_size']:,} embeddings of the model"
         )
     part = output.with_name(output.name + ".part")
     try:
@@ -122,7 +123,7 @@ def _add_vocabulary(writer: gguf.GGUFWriter, vocabulary: Vocabulary, config: Con
         gguf.TokenType.CONTROL if number in vocabulary.specials else gguf.TokenType.NORMAL
         for number in range(len(vocabulary.tokens))
     ]
-    # llama.cpp takes the number of embeddings from this list.
+    # llama.cpp takes the number of embeddings from the token list, so unused tokens fill it up.
     unused = [f"[PAD{number}]" for number in range(len(kinds), config["vocab_size"])]
     kinds += [gguf.TokenType.UNUSED] * len(unused)
     writer.add_tokenizer_model(MODEL)

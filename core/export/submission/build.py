@@ -1,4 +1,4 @@
-"""Builds the folder of a submission in time slices.
+"""Builds the folder of a submission in slices of limited time, between which other tasks can run.
 
 Each slice checks some checkpoints. The last slice writes the folder, which appears complete or not
 at all. In the folder, `report.json` lists the contents and the missing parts, and `manifest.json`
@@ -55,7 +55,9 @@ def advance_submission(
     seconds: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> Json:
-    """Continues for about `seconds`; returns the state for the next slice, or finally the report.
+    """Runs a slice of about `seconds`; returns the state for the next slice, or finally the report.
+
+    `state` is what the previous slice returned under the key `state`; None begins the build.
 
     Raises:
         SubmissionInvalid: If a checkpoint is missing, damaged or does not load; the message names
@@ -143,7 +145,7 @@ def _report(
 
 
 def _seconds(final: Revision) -> int:
-    """Unix time of all commits: that of the final checkpoint, so that a rebuild gives equal ids."""
+    """Unix time of all commits, from the final checkpoint, so that a rebuild gives the same ids."""
     return int((final.folder / final.checkpoint.files[0].path).stat().st_mtime)
 
 

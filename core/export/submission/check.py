@@ -17,7 +17,8 @@ from core.tokenizer.config import CONFIG_FILE as TOKENIZER_CONFIG_FILE
 REQUIRED_FILES = (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE)
 REQUIRED_CONFIG = ("architectures", "model_type", "rope_theta", "torch_dtype", "vocab_size")
 """Required keys of the configuration. transformers 5 itself writes `rope_parameters` and `dtype`
-instead of `rope_theta` and `torch_dtype`, and transformers 4.51 ignores these two new keys."""
+instead of `rope_theta` and `torch_dtype`. transformers 4.51 ignores these two new keys, so the old
+keys must be there too."""
 REQUIRED_TOKENIZER = ("bos_token", "eos_token", "pad_token")
 UNKNOWN_TO_PIN = ("TokenizersBackend",)
 """Tokenizer classes that exist only in transformers 5."""

@@ -3,7 +3,7 @@
 The official scripts write files to `results/NAME/REVISION/...`, and `collate_preds.py` reads them.
 `collate_preds.py --fast` writes `results/NAME/all_full_preds_and_fast_scores_causal.json`, the
 collated file. It contains the predictions of the final model, and the scores of each milestone on
-the fast tasks. This module writes the same files.
+the fast tasks (the tasks on which each milestone is evaluated). This module writes the same files.
 """
 
 import json
@@ -44,7 +44,7 @@ class Collected:
     missing: list[Json] = field(default_factory=list)
     """The predictions that do not exist, each with kind, checkpoint, task and reason."""
     differences: list[str] = field(default_factory=list)
-    """Descriptions of tasks and subsets with another number of items than the official files."""
+    """Descriptions of the tasks and subsets that do not have the official number of items."""
 
 
 def model_stem(repository: str) -> str:
@@ -178,7 +178,7 @@ class _Collector:
         )
 
     def _compare(self, what: str, content: Json, sizes: int | dict[str, int]) -> None:
-        """Records the subsets with another number of items than the official file."""
+        """Records the subsets that do not have the number of items of the official file."""
         for subset, entry in content.items():
             size = sizes if isinstance(sizes, int) else sizes.get(subset.lower())
             count = len(entry["predictions"])

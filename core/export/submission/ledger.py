@@ -30,15 +30,15 @@ class SourceWords(Entry):
 
     source: str
     words_before: int | None
-    """Number of words before cleaning; null if the version that cleaned the text did not record
-    it."""
+    """Number of words before cleaning; null if the text was cleaned by an older version of the
+    service that did not record the number."""
     words: int
     origin: str
     licence: str
 
 
 class Rule(Entry):
-    """A rule of the challenge; `holds` is null if this cannot be decided yet."""
+    """A rule of the challenge; `holds` is null if the service does not know whether it holds."""
 
     name: Literal["word_budget", "epochs", "words_seen", "tokenizer_corpus", "held_out_text"]
     holds: bool | None

@@ -63,7 +63,9 @@ FAST = (
 AOA = OfficialTask("aoa", "AoA_word", ("cdi_childes", "aoa"))
 """The task with one file for the results of all milestones."""
 FINETUNED = ("boolq", "mnli", "mrpc", "multirc", "qqp", "rte", "wsc")
-"""Tasks on which the final model is fine-tuned. Predictions have the name of the task as key."""
+"""Tasks on which the final model is fine-tuned.
+
+In a file of predictions, the name of the task is the key."""
 
 
 def find_folder(data_dir: Path, task: OfficialTask) -> str | None:

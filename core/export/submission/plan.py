@@ -47,7 +47,7 @@ class SubmissionPlan:
             found.append(
                 f"{CONFIG_FILE} of {', '.join(completed)}, written by an older version of this "
                 f"service, lacks entries that transformers {OFFICIAL_TRANSFORMERS} needs; the "
-                "submission has these entries"
+                "service has added these entries in the submission"
             )
         return found
 
@@ -93,7 +93,7 @@ def plan_submission(rundir: RunDir, *, checkpoint: str) -> SubmissionPlan:
 
 
 def saved_checkpoints(rundir: RunDir) -> dict[str, CheckpointData]:
-    """By name, the checkpoints that were saved and not removed, according to the journal."""
+    """The checkpoints by name that, according to the journal, were saved and not removed."""
     saved: dict[str, CheckpointData] = {}
     for event in events_of_types(rundir.journal, "checkpoint"):
         assert isinstance(event, CheckpointData)

@@ -39,7 +39,7 @@ class Adapter:
     """The rules for opening a tracker."""
 
     package: str
-    """Name of the required package, which is also the name of the optional dependency."""
+    """Name of the required package, and of the extra of this project that installs it."""
     open: Callable[[RunDir, State], Tracker]
     """Opens the tracker for a run. The state is the result of the last `flush`, or empty."""
     is_live: bool = True
@@ -63,8 +63,8 @@ def replay(rundir: RunDir, name: str, adapter: Adapter) -> int:
     """Sends the events after the cursor; returns the number of events.
 
     The cursor is saved after the tracker has stored the events. If the process is killed before
-    that, the next replay sends the same entries again. The entries depend only on the journal, so
-    the tracker recognises or replaces them.
+    that, the next replay sends the entries again. They are the same as before, because they depend
+    only on the journal, so the tracker recognises or replaces them.
 
     Raises:
         RunLocked: If another process replays the journal into the same tracker.

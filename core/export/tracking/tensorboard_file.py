@@ -1,8 +1,8 @@
 """TensorBoard: one event file in the run folder, written without TensorFlow or torch.
 
 The bytes of the file depend only on the journal. After a crash, the file is truncated to the length
-in the cursor and continued. No step then occurs twice, and the new bytes equal the truncated ones,
-which a reader may have read before the crash.
+in the cursor (the record of what was replayed) and continued, so no step occurs twice. The new
+bytes equal the truncated ones, so a reader that read those before the crash can continue too.
 """
 
 import os

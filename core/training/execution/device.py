@@ -171,7 +171,7 @@ def free_bytes(device: Device) -> int:
 def memory_metrics(device: Device) -> dict[str, float]:
     """Current and peak memory in bytes by metric name, and the GPU's utilization and power."""
     resident = psutil.Process().memory_info().rss
-    # Linux updates the peak less often than the current size.
+    # Linux updates the peak less often than the current size, so the peak may be too low.
     peak = max(resident, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT_BYTES)
     metrics = {
         "memory/host_rss_bytes": float(resident),

@@ -48,6 +48,8 @@ class ExecutionPlan:
 
     precision: str
     attention: Literal["blocks", "library", "flex"]
+    """blocks: the attention of `core.training.model.attention.select.attend`; library: that of
+    transformers; flex: torch's flex attention."""
     compile: bool
     micro_batch_size: int
     gradient_checkpointing: bool
@@ -63,7 +65,7 @@ class ExecutionPlan:
         return MicroBatch(self.micro_batch_size, self.gradient_checkpointing)
 
     def counts(self) -> dict[str, Any]:  # any JSON value
-        """The fields without the warnings. The event of a finished stage contains them."""
+        """All fields except the warnings, for the event that reports a finished stage."""
         named = asdict(self)
         del named["warnings"]
         return named
@@ -129,7 +131,7 @@ def _attention(
                 "training.packing documents and sequences of "
                 f"{RESCALED_LENGTH:,} tokens or more, only training.attention blocks is correct "
                 "for Llama 4, and blocks does not support dropout. Set model.attention_dropout to "
-                "0, training.packing to stream, or shorter sequences."
+                "0 or training.packing to stream, or use shorter sequences."
             )
         return "blocks"
     if chosen != "auto":
@@ -182,7 +184,7 @@ def _compile(
     return True, ()
 
 
-def _resolved(spec: JobSpec, **training: Any) -> JobSpec:  # fields of the section, of any type
+def _resolved(spec: JobSpec, **training: Any) -> JobSpec:  # fields differ in type
     """The spec with the given fields of the section `training`."""
     resolved = spec.training.model_copy(update=training)
     return spec.model_copy(update={"training": resolved})

@@ -61,8 +61,8 @@ class Probe:
     def _keep(self, state: LoopState) -> None:
         """Uses the micro-batch size of `state`, so that gradients are summed in the same order."""
         size = state.micro_batch_size
-        # The size was possibly found with another number of devices. Then it may not divide the
-        # number of sequences of each device.
+        # The size was possibly found with another number of devices. In that case it possibly does
+        # not divide the number of sequences of each device, and is not used.
         divides = size is not None and self._training.device_batch_size % size == 0
         if self._training.micro_batch_size == "auto" and size is not None and divides:
             self._set(
@@ -81,8 +81,8 @@ class Probe:
         """Compiles the layers, and reduces the micro-batch until a pass fits into memory.
 
         Raises:
-            torch.OutOfMemoryError: If even the smallest micro-batch does not fit, or if the spec
-                gives the size of micro-batches.
+            torch.OutOfMemoryError: If a pass does not fit and the micro-batch cannot be reduced:
+                either it is already the smallest one, or the spec gives the size of micro-batches.
         """
         if self.execution_plan.compile:
             compile_layers(self._components.model, cache=compile_cache)
@@ -118,7 +118,10 @@ class Probe:
             self.execution_plan = replace(self.execution_plan, cuda_graph=False)
 
     def _smaller(self) -> MicroBatch | None:
-        """The next smaller configuration: fewer sequences, then gradient checkpointing."""
+        """The next smaller configuration: fewer sequences, then gradient checkpointing.
+
+        Returns None if there is none, or if the spec gives the size of micro-batches.
+        """
         if self._training.micro_batch_size != "auto":
             return None
         micro_batch = self.execution_plan.micro_batch.smaller(self._training.device_batch_size)

@@ -4,6 +4,8 @@ The kernel computes the same as the torch operations in `core.training.loss`. Th
 write the logits about ten times. The kernel reads the logits once from memory and once from the
 cache, and overwrites them once, as in Hsu et al. 2024 ("Liger Kernel").
 
+Z is the sum of exp of the logits of a row.
+
 Shapes: C rows of a chunk, V vocabulary.
 """
 
@@ -104,8 +106,6 @@ def loss_and_gradient(
     row_losses: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | float]:
     """Summed loss and log(Z)^2 of a chunk; overwrites the logits with their gradient.
-
-    Z is the sum of exp of the logits of a row.
 
     Args:
         logits: (C, V), float32, bf16 or fp16, rows contiguous. With a cap, they are 2 / cap times

@@ -37,10 +37,11 @@ def search(
 ) -> list[Point]:
     """Takes up to `steps` training steps at rates from `lowest` to `highest`.
 
-    The learning rate grows by the same factor at each step. The model, the batches and the
-    optimizer are those of the spec. The search uses one device, uncompiled layers and a constant
-    weight decay. With Muon, `muon_learning_rate` rises in proportion. `initial` is the folder with
-    the weights of a warm start; if it is None, the weights are random.
+    The learning rate grows by the same factor at each step. The search ends early if the loss
+    diverges. The model, the batches and the optimizer are those of the spec. The search uses one
+    device, uncompiled layers and a constant weight decay. With Muon, `muon_learning_rate` rises in
+    proportion. `initial` is the folder with the weights of a warm start; if it is None, the weights
+    are random.
 
     Raises:
         Stopped: After a stop request.

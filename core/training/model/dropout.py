@@ -1,7 +1,7 @@
 """Dropout on the residual branches, in training only.
 
-The modules of transformers have no such dropout (GPT-2 calls it `resid_pdrop`), so forward hooks
-add it. The exported configuration and weights are not affected.
+GPT-2 has such dropout (`resid_pdrop`). The modules of transformers for the architectures of this
+project have none, so forward hooks add it. The exported configuration and weights are not affected.
 """
 
 from collections.abc import Sequence

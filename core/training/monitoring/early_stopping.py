@@ -22,7 +22,10 @@ def note_validation(state: LoopState) -> bool:
 
 
 def is_finished(state: LoopState, plan: Plan, training: TrainingSpec) -> bool:
-    """Whether no step is left, or `early_stopping_patience` validations brought no improvement."""
+    """Whether no step is left, or too many validations in a row brought no improvement.
+
+    The setting `early_stopping_patience` gives this number of validations.
+    """
     patience = training.early_stopping_patience
     is_exhausted = patience is not None and state.validations_without_gain >= patience
     return state.step >= plan.max_steps or is_exhausted

@@ -32,7 +32,8 @@ all steps and for more than `PLATEAU_VALUES` logged losses."""
 IMPROVEMENT = 0.005
 """Minimum relative decrease of the moving mean that counts as an improvement."""
 DECAYED = 0.1
-"""Share of the peak learning rate. At rates below this share, a flat loss is expected."""
+"""Share of the peak learning rate. At rates below this share, a flat loss is expected and not
+reported."""
 COLLAPSE_SHARE, COLLAPSE_SHARE_OF_FEW = 0.5, 0.95
 """Share of the tokens. If one expert gets more than this share, the experts have collapsed. The
 second value is for layers with fewer than four experts."""

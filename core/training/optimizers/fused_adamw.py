@@ -14,7 +14,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 LARGE = 1 << 23
 """Minimum number of weights of a tensor for which a separate kernel is launched on a GPU. A launch
-takes 10 microseconds. Torch updates many smaller tensors with one launch."""
+takes 10 microseconds, so torch updates the smaller tensors, many of them with one launch."""
 
 
 class AdamW(torch.optim.AdamW):
@@ -176,7 +176,7 @@ def load_optimizer_tensors(
     """Restores the tensors that `optimizer_tensors` returned.
 
     Raises:
-        KeyError: If a tensor is missing because another optimizer saved the state.
+        KeyError: If a tensor is missing, for example because another optimizer saved the state.
     """
     names = _state_names(optimizer)
     for name, parameter in model.named_parameters():

@@ -9,11 +9,12 @@ from core.spec.training import TrainingSpec
 def learning_rate(step: int, plan: Plan, training: TrainingSpec) -> float:
     """The learning rate of a step, counted from 1.
 
-    The rate rises linearly during `warmup_steps` and reaches the peak at the last of these steps.
-    Then it follows the schedule. With `linear` and `cosine` (Loshchilov and Hutter 2017, without
-    restarts), it falls until the last step. With `wsd` (Hu et al. 2024, section 4), it stays at the
-    peak and falls linearly during the last `decay_steps` steps. The rate of the last step is then
-    `min_learning_rate_ratio` times the peak. With `constant`, the rate stays at the peak.
+    During the warm-up of `warmup_steps` steps, the rate rises linearly; it reaches the peak at the
+    last of these steps. After the warm-up, it follows the schedule. With `linear` and `cosine`
+    (Loshchilov and Hutter 2017, without restarts), it falls until the last step. With `wsd` (Hu et
+    al. 2024, section 4), it stays at the peak and falls linearly during the last `decay_steps`
+    steps. With these three schedules, the rate of the last step is `min_learning_rate_ratio` times
+    the peak. With `constant`, the rate stays at the peak.
     """
     peak = training.learning_rate
     if step <= plan.warmup_steps:

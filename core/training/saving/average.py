@@ -16,7 +16,7 @@ class WeightAverage:
 
     The decay of step n is min(decay, (1 + n) / (10 + n)), as in TensorFlow's
     ExponentialMovingAverage, so that the influence of the random initial weights fades quickly. All
-    ranks have equal weights and therefore equal averages.
+    ranks (processes of the run) have equal weights and therefore equal averages.
     """
 
     def __init__(self, model: nn.Module, *, decay: float) -> None:

@@ -34,7 +34,8 @@ class Publisher:
     def publish_last(self, state: LoopState, weights: Path, *, is_best: bool) -> None:
         """Publishes the checkpoint `last`.
 
-        If `is_best` is True, the checkpoint has the weights with the lowest validation loss.
+        If `is_best` is True, the checkpoint has the weights with the lowest validation loss. If
+        these do not exist, or if `is_best` is False, it has the weights in the file `weights`.
         """
         best = self._checkpoints.best_weights(state.best_step) if is_best else None
         if best is None:
@@ -44,7 +45,7 @@ class Publisher:
         self._checkpoints.save("last", model=self._model, position=position, weights=best)
 
     def publish_milestones(self, state: LoopState, milestones: list[tuple[str, int]]) -> None:
-        """Publishes each milestone if the newest step has reached its number of words."""
+        """Publishes the milestones (name, number of words) that the newest step has reached."""
         if not milestones:
             return
         step = state.step

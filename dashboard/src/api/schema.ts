@@ -78,8 +78,9 @@ export interface paths {
          * List Alerts
          * @description The failed jobs and the warnings of all jobs, newest first, without archived jobs.
          *
-         *     Equal warnings of a job are one alert; `times` is their number among the newest 1,000 warnings.
-         *     A failed job that was retried is no longer an alert.
+         *     All warnings of a job with the same code are one alert. `times` is the number of these warnings
+         *     among the newest 1,000 warnings of all jobs. A failed job that was retried is no longer an
+         *     alert.
          */
         get: operations["list_alerts_v1_alerts_get"];
         put?: never;
@@ -141,9 +142,8 @@ export interface paths {
          * Show Dataset
          * @description One dataset: files, first lines before and after cleaning, and what cleaning drops.
          *
-         *     The first request starts the cleaning of the whole dataset in the short worker;
-         *     `cleaning.status` gives the progress. A job that cleans the dataset with the default options
-         *     then uses the clean text.
+         *     The first request starts the cleaning of the whole dataset in the short worker; `cleaning` gives
+         *     its status and progress. A later job with the default cleaning options reuses the clean text.
          */
         get: operations["show_dataset_v1_datasets__name__get"];
         put?: never;
@@ -351,17 +351,19 @@ export interface paths {
          *
          *     `sort` is a value by which the jobs are sorted, such as `name`, `status`, `progress`, `seed`,
          *     `validation/loss` or `evaluation/blimp`; a `-` before it sorts in descending order. Jobs without
-         *     the value come last in both directions. An unknown value is refused with the list of all values.
+         *     the value come last in both directions. The error for an unknown value lists all known values.
          *     `tag` selects jobs that have all given tags. `archived` and `pinned` select jobs by these
-         *     labels; by default all jobs are listed. `study` selects the members of a study. `search` selects
-         *     jobs whose name contains the text, or whose id begins with it. `counts` is the number of jobs by
-         *     status, without these filters.
+         *     labels; by default all jobs are listed. `study` is the id of a study and selects its jobs.
+         *     `search` selects jobs whose name contains the text, or whose id begins with it. `counts` is the
+         *     number of jobs by status, without these filters.
          */
         get: operations["list_jobs_v1_jobs_get"];
         put?: never;
         /**
          * Create
-         * @description Submits a job. A repetition with the same Idempotency-Key returns the first job and 200.
+         * @description Submits a job.
+         *
+         *     A repetition with the same Idempotency-Key and body returns the first job and 200.
          */
         post: operations["create_v1_jobs_post"];
         delete?: never;
@@ -384,7 +386,8 @@ export interface paths {
          * @description Estimates the resources of a job and stores nothing.
          *
          *     `seconds` is the time by kind of device. `measured_devices` lists the kinds of device for which
-         *     a live worker has measured the speed. For others the estimate assumes two CPU cores or an A100.
+         *     a live worker has measured the speed. For the kinds that are not in this list, the estimate
+         *     assumes two CPU cores or an A100.
          *     `milestones` are the checkpoints that the track requires, each with its number of words seen.
          *     The parameter `words` is the number of words to assume if the dataset does not exist yet.
          */
@@ -434,8 +437,9 @@ export interface paths {
          * Show Budget
          * @description A job's number of words for each source, and whether the job keeps the rules of its track.
          *
-         *     Words are counted before and after cleaning; `origin` and `licence` follow from the names of the
-         *     files. `holds` of a rule is null as long as it is unknown whether the job keeps the rule.
+         *     Words are counted before and after cleaning. `origin` and `licence` come from the repository
+         *     that is recorded for a file, or else from the names of the dataset and the file. `holds` of a
+         *     rule is null as long as it is unknown whether the job keeps the rule.
          */
         get: operations["show_budget_v1_jobs__job_id__budget_get"];
         put?: never;
@@ -592,7 +596,8 @@ export interface paths {
          * @description Continues a text like `generate`, and streams it as server-sent events.
          *
          *     Each event contains the prompt and the whole continuation so far, and replaces the previous
-         *     event. In the last event `done` is true. A failure after the start is an event with `error`.
+         *     event. In the last event `done` is true. If the generation fails after the start, the last event
+         *     has an `error`.
          */
         post: operations["generate_stream_v1_jobs__job_id__checkpoints__name__generate_stream_post"];
         delete?: never;
@@ -636,8 +641,9 @@ export interface paths {
          * Read Curves
          * @description Learning curves: each score by words seen, with the organisers' baselines and a verdict.
          *
-         *     `saturated_at` is the first checkpoint after which no score is higher by more than twice the
-         *     standard error of the difference. `verdict` says in words whether the score still rises.
+         *     `saturated_at` is the first checkpoint whose score no later score exceeds by more than twice the
+         *     standard error of the difference; null if the score still rises, or if there are too few
+         *     checkpoints. `verdict` says in words whether the score still rises.
          *     `format` is json, csv or markdown.
          */
         get: operations["read_curves_v1_jobs__job_id__curves_get"];
@@ -772,8 +778,9 @@ export interface paths {
          * Metrics
          * @description Series of metrics by step, thinned to at most `max_points` points each.
          *
-         *     `names` selects metrics; the default is all metrics. Thinning keeps the peaks, so it must read
-         *     every point. `extremes=false` keeps points at equal distances, which is faster for long runs.
+         *     `names` selects metrics; the default is all metrics. By default, thinning keeps the peaks, so it
+         *     must read every point. With `extremes=false` it keeps points at equal distances, and need not
+         *     read the others, so it is faster for long runs.
          */
         get: operations["metrics_v1_jobs__job_id__metrics_get"];
         put?: never;
@@ -864,9 +871,9 @@ export interface paths {
          * @description Builds a submission to the challenge: a folder with the models, predictions and results.
          *
          *     If `evaluate` is true, the short worker first runs each missing evaluation, provided that the
-         *     data directory has the task files. Then it checks every milestone and writes the folder.
-         *     `report` of the finished submission names what is still missing. While a submission with the
-         *     same repository and checkpoint is queued or running, the call returns that submission.
+         *     data directory has the task files. In any case, it then checks every milestone and writes the
+         *     folder. `report` of the finished submission names what is still missing. While a submission
+         *     with the same repository and checkpoint is queued or running, the call returns that submission.
          */
         post: operations["build_v1_jobs__job_id__submission_post"];
         delete?: never;
@@ -1073,11 +1080,12 @@ export interface paths {
          * Show
          * @description A study: its members, and a table of means and standard deviations by condition.
          *
-         *     Only members that have succeeded count. `verdict` compares the mean with that of the baseline.
-         *     It is `better` or `worse` if they differ by more than twice the pooled standard deviation, and
-         *     otherwise `within_noise`. It is null if the baseline has no value, `too_few_seeds` if the
-         *     baseline or the condition has only one value, and `baseline` for the baseline itself. `format`
-         *     is json, or csv with a line for each member.
+         *     Only members that have succeeded count. The baseline is condition 0, which has the first value
+         *     of each field of the grid. `verdict` compares the mean of a condition with the mean of the
+         *     baseline. It is `better` or `worse` if the two means differ by more than twice the pooled
+         *     standard deviation, and otherwise `within_noise`. It is null if the baseline has no value,
+         *     `too_few_seeds` if the baseline or the condition has only one value, and `baseline` for the
+         *     baseline itself. `format` is json, or csv with a line for each member.
          */
         get: operations["show_v1_studies__study_id__get"];
         put?: never;
@@ -1309,8 +1317,9 @@ export interface paths {
          * Create Webhook
          * @description Adds a webhook; the answer contains its secret, which is not sent again.
          *
-         *     Messages are signed as Standard Webhooks describes. They are sent when a job succeeds, fails or
-         *     is cancelled, at each milestone checkpoint, and for each warning of level `error`.
+         *     Messages are signed as Standard Webhooks describes. By default they are sent when a job
+         *     succeeds, fails or is cancelled, at each milestone checkpoint, and for each warning of level
+         *     `error`; `events` selects some of these types.
          */
         post: operations["create_webhook_v1_webhooks_post"];
         delete?: never;
@@ -1437,7 +1446,9 @@ export interface components {
         };
         /**
          * AlertRead
-         * @description A failure, or all equal warnings of a job.
+         * @description A failed job, or all warnings of a job with the same code.
+         *
+         *     `times` is the number of these warnings among the newest 1,000 warnings; 1 for a failure.
          */
         AlertRead: {
             /** Code */
@@ -1562,7 +1573,7 @@ export interface components {
             punctuation: "keep" | "strip";
             /**
              * Style
-             * @description standard: a cleaner for each source that keeps case and punctuation; upstream: the cleaning of the BabyLM-NA2 research scripts; none: only white space is normalized.
+             * @description standard: each source has a cleaner, which keeps case and punctuation; upstream: the cleaning of the BabyLM-NA2 research scripts; none: only white space is normalized.
              * @default standard
              * @enum {string}
              */
@@ -1897,11 +1908,12 @@ export interface components {
          * EvaluationRead
          * @description An evaluation, which is `queued`, `running`, `succeeded` or `failed`.
          *
-         *     `score` is the score of the BabyLM evaluation. `metric` names its kind: `accuracy` is the mean
-         *     over the paradigms, or over the splits of entity tracking; ties count as right in `score` and as
-         *     wrong in `strict_score`. `spearman` is a rank correlation with human judgements. `r2_gain` is
-         *     the share of the baseline regression's residual variance that surprisal explains.
-         *     `log_probability` is the mean log probability of all words in nats.
+         *     `score` is the score of the BabyLM evaluation, and `metric` says what the score is: `accuracy`
+         *     is the mean over the paradigms, or over the splits of entity tracking; ties count as right in
+         *     `score` and as wrong in `strict_score`. `spearman` is a rank correlation with human judgements.
+         *     `r2_gain` compares two regressions of reading times: it is the share of the residual variance
+         *     of the regression without surprisal that surprisal explains. `log_probability` is the mean log
+         *     probability of all words in nats.
          */
         EvaluationRead: {
             /** Chance */
@@ -2314,7 +2326,7 @@ export interface components {
             job?: string | null;
             /**
              * Path
-             * @description Folder below the data directory with a model in the format of this service's checkpoints, instead of a job.
+             * @description Folder below the data directory with a model in the format of this service's checkpoints; give it instead of job.
              */
             path?: string | null;
         };
@@ -2497,7 +2509,7 @@ export interface components {
         };
         /**
          * LeftOutRead
-         * @description An existing file that is not used, and the reason.
+         * @description A file of a dataset or an archive that is not used, and the reason.
          */
         LeftOutRead: {
             /** Name */
@@ -2835,7 +2847,9 @@ export interface components {
         };
         /**
          * ParadigmRead
-         * @description One paradigm, domain or condition; `pairs` is its number of items.
+         * @description The score of a part of a task: a paradigm, a domain or a condition.
+         *
+         *     `pairs` is the number of items of the part.
          */
         ParadigmRead: {
             /** Name */
@@ -2875,7 +2889,7 @@ export interface components {
         };
         /**
          * ProblemRead
-         * @description A refusal (RFC 9457).
+         * @description An error response: problem details (RFC 9457).
          */
         ProblemRead: {
             /** Code */
@@ -2893,7 +2907,9 @@ export interface components {
         };
         /**
          * QueueRead
-         * @description Number of jobs by status, and number of waiting short tasks.
+         * @description Number of jobs by status.
+         *
+         *     `short` is the number of waiting tasks for the short worker, such as evaluations.
          */
         QueueRead: {
             /** Paused */
@@ -3017,7 +3033,7 @@ export interface components {
         };
         /**
          * Rule
-         * @description A rule of the challenge; `holds` is null if this cannot be decided yet.
+         * @description A rule of the challenge; `holds` is null if the service does not know whether it holds.
          */
         Rule: {
             /** Detail */
@@ -3042,7 +3058,7 @@ export interface components {
         };
         /**
          * SampleRead
-         * @description The names of the datasets and evaluation tasks of the sample.
+         * @description The names of the datasets and evaluation tasks of the sample corpus.
          */
         SampleRead: {
             /** Datasets */
@@ -3169,7 +3185,7 @@ export interface components {
         StudyBody: {
             /**
              * Grid
-             * @description Values by dotted field. Each combination of values is a condition; the combination of the first values is the baseline. If empty, the study has one condition.
+             * @description Values by dotted field name, such as `training.learning_rate`. Each combination of values is a condition; the combination of the first values is the baseline. If the grid is empty, the study has one condition.
              */
             grid?: {
                 [key: string]: unknown[];
@@ -3773,7 +3789,7 @@ export interface components {
             weight_decay: number;
             /**
              * Z Loss Coefficient
-             * @description Weight of the z-loss, the squared log of the softmax's normaliser, which keeps logits small; 0: none. It is part of the training objective only; the losses in the metrics do not include it. 1e-4 in PaLM (Chowdhery et al. 2022, section 5) and GPT-BERT.
+             * @description Weight of the z-loss, the squared log of the softmax's normaliser, which keeps logits small; 0: none. It is part of the training objective only; the losses in the metrics do not include it. PaLM (Chowdhery et al. 2022, section 5) and GPT-BERT use 1e-4.
              * @default 0
              */
             z_loss_coefficient: number;
@@ -3812,8 +3828,9 @@ export interface components {
          * WaitingRead
          * @description What a queued job waits for.
          *
-         *     `what` is `a worker` (no live worker can run the job), `its turn`, or `slurm`. `position` is the
-         *     place in the queue, 1 for the next job. `detail` is a text with the reason.
+         *     `what` is `a worker` (no live worker can run the job), `its turn` (a live worker can run the job
+         *     once it is free), or `slurm` (Slurm is to start a worker for the job). `position` is the place
+         *     in the queue, 1 for the next job. `detail` is a text with the reason, or null.
          */
         WaitingRead: {
             /** Detail */
@@ -4004,7 +4021,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4042,7 +4059,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4098,7 +4115,7 @@ export interface operations {
                     "application/json": components["schemas"]["ReadyRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4148,7 +4165,7 @@ export interface operations {
                     "application/json": components["schemas"]["AlertPage"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4217,7 +4234,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4282,7 +4299,7 @@ export interface operations {
                     "application/json": components["schemas"]["DatasetPage"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4350,7 +4367,7 @@ export interface operations {
                     "application/json": components["schemas"]["DatasetRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4425,7 +4442,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4550,7 +4567,7 @@ export interface operations {
                     "application/json": components["schemas"]["UploadRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4663,7 +4680,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4771,7 +4788,7 @@ export interface operations {
                     "application/json": components["schemas"]["DatasetOrigin"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4866,7 +4883,7 @@ export interface operations {
                     "application/json": components["schemas"]["UnfinishedRead"][];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4940,7 +4957,7 @@ export interface operations {
                     "application/json": components["schemas"]["TaskPage"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5005,7 +5022,7 @@ export interface operations {
                     "application/json": components["schemas"]["OfficialTaskPage"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5094,7 +5111,7 @@ export interface operations {
                     "application/json": components["schemas"]["UploadRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5207,7 +5224,7 @@ export interface operations {
                     "application/json": components["schemas"]["UnfinishedRead"][];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5291,7 +5308,7 @@ export interface operations {
                     "application/json": components["schemas"]["JobPage"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5371,7 +5388,7 @@ export interface operations {
                     "application/json": components["schemas"]["JobRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5471,7 +5488,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5557,7 +5574,7 @@ export interface operations {
                     "application/json": components["schemas"]["JobRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5632,7 +5649,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5740,7 +5757,7 @@ export interface operations {
                     "application/json": components["schemas"]["JobRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5835,7 +5852,7 @@ export interface operations {
                     "application/json": components["schemas"]["Ledger"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5912,7 +5929,7 @@ export interface operations {
                     "application/json": components["schemas"]["JobRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6016,7 +6033,7 @@ export interface operations {
                     "application/json": components["schemas"]["CheckpointPage"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6104,7 +6121,7 @@ export interface operations {
                     "application/zip": string;
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6210,7 +6227,7 @@ export interface operations {
                     "application/zip": string;
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6311,7 +6328,7 @@ export interface operations {
                     "application/json": components["schemas"]["EvaluationRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6418,7 +6435,7 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6525,7 +6542,7 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6626,7 +6643,7 @@ export interface operations {
                     "application/json": components["schemas"]["GenerateRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6772,7 +6789,7 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6873,7 +6890,7 @@ export interface operations {
                     "application/json": components["schemas"]["SurprisalRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6972,7 +6989,7 @@ export interface operations {
                     "text/markdown": string;
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -7049,7 +7066,7 @@ export interface operations {
                     "application/json": components["schemas"]["EvaluationPage"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -7137,7 +7154,7 @@ export interface operations {
                     "application/json": string;
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -7243,7 +7260,7 @@ export interface operations {
                     "application/json": string;
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -7342,7 +7359,7 @@ export interface operations {
                     "application/json": components["schemas"]["EventPage"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -7431,7 +7448,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -7511,7 +7528,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -7596,7 +7613,7 @@ export interface operations {
                     "text/csv": string;
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -7673,7 +7690,7 @@ export interface operations {
                     "application/json": components["schemas"]["JobRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -7777,7 +7794,7 @@ export interface operations {
                     "application/json": components["schemas"]["JobRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -7881,7 +7898,7 @@ export interface operations {
                     "application/json": components["schemas"]["JobRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -7985,7 +8002,7 @@ export interface operations {
                     "application/json": components["schemas"]["SubmissionRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8066,7 +8083,7 @@ export interface operations {
                     "application/json": components["schemas"]["SubmissionRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8179,7 +8196,7 @@ export interface operations {
                     "application/x-tar": string;
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8283,7 +8300,7 @@ export interface operations {
                     "application/x-tar": string;
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8388,7 +8405,7 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8493,7 +8510,7 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8588,7 +8605,7 @@ export interface operations {
                     "application/json": components["schemas"]["ManifestRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8665,7 +8682,7 @@ export interface operations {
                     "application/json": components["schemas"]["SubmissionPage"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8743,7 +8760,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunsMetricsRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8812,7 +8829,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8877,7 +8894,7 @@ export interface operations {
                     "application/json": components["schemas"]["SampleRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8963,7 +8980,7 @@ export interface operations {
                     "application/json": components["schemas"]["StudyPage"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -9043,7 +9060,7 @@ export interface operations {
                     "application/json": components["schemas"]["StudyRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -9141,7 +9158,7 @@ export interface operations {
                     "text/csv": string;
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -9216,7 +9233,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -9320,7 +9337,7 @@ export interface operations {
                     "application/json": components["schemas"]["StudyRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -9424,7 +9441,7 @@ export interface operations {
                     "text/csv": string;
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -9501,7 +9518,7 @@ export interface operations {
                     "application/json": components["schemas"]["StudyRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -9609,7 +9626,7 @@ export interface operations {
                     "application/json": components["schemas"]["StudyRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -9710,7 +9727,7 @@ export interface operations {
                     "application/json": components["schemas"]["SystemRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -9775,7 +9792,7 @@ export interface operations {
                     "application/json": components["schemas"]["TokenizerFilePage"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -9847,7 +9864,7 @@ export interface operations {
                     "application/json": components["schemas"]["TokenizerFileRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -9958,7 +9975,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -10053,7 +10070,7 @@ export interface operations {
                     "application/json": components["schemas"]["TokenizerPage"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -10133,7 +10150,7 @@ export interface operations {
                     "application/json": components["schemas"]["JobRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -10232,7 +10249,7 @@ export interface operations {
                     "application/json": components["schemas"]["EncodeRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -10369,7 +10386,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookPage"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -10438,7 +10455,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookCreated"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -10542,7 +10559,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -10617,7 +10634,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -10715,7 +10732,7 @@ export interface operations {
                     "application/json": components["schemas"]["DeliveryPage"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -10794,7 +10811,7 @@ export interface operations {
                     "application/json": components["schemas"]["DeliveryRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -10889,7 +10906,7 @@ export interface operations {
                     "application/json": components["schemas"]["DeliveryRead"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -10981,7 +10998,7 @@ export interface operations {
                     "application/json": components["schemas"]["WorkerPage"];
                 };
             };
-            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            /** @description The Host header is unknown, or the body or a header cannot be parsed. */
             400: {
                 headers: {
                     [name: string]: unknown;

@@ -9,8 +9,8 @@ SEED = int(os.environ.get("BABYLM_FUZZ_SEED", "14"))
 NUM_BYTES = REQUESTS * 6 // 10
 NUM_ARCHIVES = REQUESTS * 2 // 10
 WARM_UP = 5
-"""Divisor of the number of requests: the first 1 / WARM_UP of them load caches and code. The growth
-of memory is measured after these."""
+"""The first 1 / WARM_UP of the requests fill caches and load code. The growth of memory is measured
+after these requests."""
 TIMEOUT_SECONDS = 300 + REQUESTS
 MEDIA_TYPE = "application/problem+json"
 

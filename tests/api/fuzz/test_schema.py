@@ -11,8 +11,8 @@ from tests.api.fuzz.load import REQUESTS, SEED, TIMEOUT_SECONDS
 from tests.api.fuzz.server import KEY, MAX_GROWTH_BYTES, running_server
 
 LONG = 10_000
-"""Minimum number of requests for the phase `coverage`, which tries each value at its limits and
-takes 2,600 requests."""
+"""Smallest BABYLM_FUZZ_REQUESTS with which the phase `coverage` also runs. This phase tries each
+value at its limits, which takes 2,600 requests."""
 EXAMPLES = max(1, REQUESTS // 2000)
 CONFIG = """\
 [checks.not_a_server_error]

@@ -96,7 +96,7 @@ def test_sketches_agree_as_often_as_sets_do(share):
 
 
 def test_a_file_of_which_nothing_is_left_is_an_error_that_names_it(run):
-    with pytest.raises(CorpusEmpty, match=r"1\.txt would hold nothing"):
+    with pytest.raises(CorpusEmpty, match=r"1\.txt would be empty"):
         run([STORY, STORY])
 
 

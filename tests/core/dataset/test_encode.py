@@ -183,7 +183,7 @@ def test_a_process_that_dies_is_an_error(
 
 
 def stop_at(share: float) -> tuple[Callable[[float], None], Callable[[], bool]]:
-    """Arguments for `progress` and `should_stop` that request a stop at this progress."""
+    """Arguments `progress` and `should_stop` that request a stop at the progress `share`."""
     shares = [0.0]
     return shares.append, lambda: shares[-1] >= share
 

@@ -124,7 +124,7 @@ def test_words_that_another_process_encoded_are_not_encoded_again(
     assert own == [
         (["a"], [False]),
         (["new", "it's"], [False, False]),
-    ]  # `it's` is new here: before, it was at the start of a line
+    ]  # `a` and `it's` were known only at the start of a line
 
 
 def test_a_tokenizer_that_splits_otherwise_is_refused(plain: Tokenizer) -> None:

@@ -71,7 +71,7 @@ def test_a_word_without_any_token_before_it_has_no_surprisal(tokenizer, tmp_path
         ('{"dog": [}', "line 1, column 10 is not JSON"),
         ("[1]", "the file is not a JSON object of words"),
         ('{"dog": {"context": "a"}}', "the word 'dog' has no list of contexts"),
-        ('{"dog": [{"context": "a"}, {}]}', "context 1 of the word 'dog' has no context"),
+        ('{"dog": [{"context": "a"}, {}]}', "entry 1 of the word 'dog' has no string in field"),
         ('{"a": []}', "contains no item"),
     ],
 )

@@ -59,7 +59,7 @@ def model(request):
 
 @torch.no_grad()
 def reference(model, ids, first_scored):
-    """The log-probability of one text alone."""
+    """The log-probability of one text alone, summed over the tokens from `first_scored` on."""
     logits = model(input_ids=torch.tensor([list(ids)])).logits[0].double().log_softmax(-1)
     return sum(logits[i - 1, ids[i]].item() for i in range(max(1, first_scored), len(ids)))
 
@@ -91,7 +91,8 @@ def one_prediction(context, target, slot):
 def test_differences_between_candidates_are_those_of_the_texts_alone(model, packs):
     items = []
     for seed in range(12):
-        # The candidates of item 0 share no token; the items share tokens with each other.
+        # The candidates of item 5 begin with the same 5 tokens, those of item 0 with none. Some
+        # items, such as 1 and 6, also share first tokens with each other.
         shared = draw(seed % 5, seed)
         ends = [draw(100 * seed + k + 7, 1 + (seed + k) % 6) for k in range(2 + seed % 3)]
         items.append([Encoded([*shared, *end], seed // 2) for end in ends])

@@ -234,7 +234,7 @@ def test_pruning_removes_folders_of_killed_builds_but_not_of_running_builds(tmp_
 
 
 def test_a_result_that_another_builder_finished_first_is_taken(tmp_path):
-    # A builder that does not see the lock, as on a file system without locks.
+    # Simulates a second builder that does not see the lock, as on a file system without locks.
     cache = Cache(tmp_path)
 
     def build(folder):

@@ -1,4 +1,7 @@
-"""The program of the short worker collates results. A build that was killed can be repeated."""
+"""The program of the short worker builds a submission, for which it collates the results.
+
+A build that was killed can be repeated.
+"""
 
 import json
 import random
@@ -135,7 +138,7 @@ def test_a_killed_build_leaves_nothing_and_a_repeated_one_everything(rundir, dat
         child = subprocess.Popen(
             python_command("core.short"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        # Loads torch and the checkpoints first, so that the kill hits the writing.
+        # This request loads torch and the checkpoints, so the kill comes while files are written.
         child.stdin.write(request_of(rundir, data_dir, number=3, seconds=1e-9) + "\n")
         child.stdin.flush()
         assert "state" in child.stdout.readline()

@@ -34,8 +34,9 @@ LENGTH = 80
 
 @pytest.fixture(autouse=True)
 def _float64_throughout(monkeypatch):
-    """Keeps transformers in float64. It computes norms, softmaxes and the angles of rotary
-    embeddings in float32, which can turn a difference of 1e-16 into one of 1e-7.
+    """Makes transformers compute only in float64. By default, transformers computes norms,
+    softmaxes and the angles of rotary embeddings in float32. Its rounding can turn a difference of
+    1e-16 into one of 1e-7.
     """
     torch.set_num_threads(1)
     to, softmax = torch.Tensor.to, functional.softmax
@@ -265,8 +266,9 @@ def test_a_validation_forms_no_gradients():
         loss = summed_loss(model, inputs, targets)
     with torch.no_grad(), FlopCounterMode(display=False) as validated:
         assert summed_loss(model, inputs, targets).item() == loss.item()
-    # Operations of the product that gives the gradient of the hidden states. The counter does not
-    # count the product for the gradient of the weights, because its result is added in place.
+    # With gradients, `summed_loss` also computes the gradients of the hidden states and of the
+    # output weights. The counter counts only the operations for the hidden states: it leaves out
+    # the product for the weights, which is an addition in place (`addmm_`).
     product = 2 * inputs.numel() * model.lm_head.weight.numel()
     assert trained.get_total_flops() - validated.get_total_flops() == product
 
@@ -323,7 +325,7 @@ def test_router_statistics_count_each_pass_once():
     statistics.begin_pass()
     summed_loss(model, inputs, targets)
     balance = statistics.end_pass()
-    summed_loss(model, inputs, targets)  # outside of a pass, like a recomputed layer
+    summed_loss(model, inputs, targets)  # not counted: outside of a pass, like a recomputed layer
     metrics = statistics.metrics()
     assert 0.25 <= metrics["experts/max_load_share"].item() <= 1.0
     assert metrics["experts/balance_loss"].item() == pytest.approx(balance.item())

@@ -29,7 +29,7 @@ def small_disk(tmp_path):
         command = ["mount", "-t", "tmpfs", "-o", ",".join([*options, f"size={size}"])]
         done = subprocess.run([*command, "tmpfs", str(folder)], capture_output=True, check=False)
         if done.returncode:
-            pytest.skip("this user may not mount a file system; `make chaos` says so too")
+            pytest.skip("mounting a small file system is not permitted")
 
     yield folder, mount
     subprocess.run(["umount", str(folder)], capture_output=True, check=False)
@@ -42,7 +42,7 @@ def used(folder) -> int:
 
 
 def visible_is_whole(run) -> None:
-    """Every checkpoint that was reported and not removed matches its event."""
+    """Asserts that checkpoints match their events, and that resume points match their hashes."""
     shown = {}
     for event in run.of(CheckpointData):
         if event.action == "saved":

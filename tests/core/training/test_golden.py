@@ -67,12 +67,12 @@ def test_losses_and_resumed_weights_are_the_stored_ones(tiny_run, architecture, 
         resumed.go(stop_at=STOP_AT)
     resumed.go()
     found = measured(resumed)
-    assert found == measured(alone), "equal to the last bit on one machine"
+    assert found == measured(alone), "a resumed run must be equal to the last bit"
     file = FOLDER / f"{architecture}-{recipe}.json"
     if os.environ.get("BABYLM_WRITE_GOLDEN"):
         file.write_text(json.dumps(found, indent=1) + "\n")
     stored = json.loads(file.read_text())
-    assert found["tokens"] == stored["tokens"], "this tokenizers release encodes the text otherwise"
+    assert found["tokens"] == stored["tokens"], "tokenizers encodes the text differently"
     assert len(found["losses"]) == STEPS
     for name in ("losses", "validation"):
         assert found[name] == pytest.approx(stored[name], rel=LOSS_TOLERANCE), name

@@ -162,7 +162,7 @@ def test_in_fp16_nothing_changes_after_a_loss_that_is_not_finite(name):
     with model.model.norm.register_forward_hook(lambda *call: call[-1] * float("inf")):
         stepper.take(some_batch(), learning_rate=1e-3)
     before = state_of(stepper, model)
-    for _ in range(3):  # finite losses: the flag is read only on logged steps
+    for _ in range(3):  # the losses are finite, but the flag stays set
         assert stepper.take(some_batch(), learning_rate=1e-3).loss.isfinite()
         assert all(before[label].equal(each) for label, each in state_of(stepper, model).items())
     assert stepper.found_inf
@@ -205,7 +205,7 @@ def test_every_group_declares_what_the_loop_needs(name):
     assert all({"lr_scale", "state_names"} <= set(group) for group in groups)
     members = [id(each) for group in groups for each in group["params"]]
     assert sorted(members) == sorted(id(each) for each in model.parameters())
-    assert groups[0]["lr_scale"] == 1.0, "the metric train/learning_rate is that of the first"
+    assert groups[0]["lr_scale"] == 1.0, "train/learning_rate is the rate of the first group"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -258,7 +258,7 @@ def test_muon_updates_matrices_as_torch_does():
     for mine, other in zip(
         model.model.layers.parameters(), theirs_model.model.layers.parameters(), strict=True
     ):
-        if mine.ndim == 2:  # torch computes the iteration in bf16
+        if mine.ndim == 2:  # a large tolerance: torch computes in bf16
             torch.testing.assert_close(mine, other, rtol=0.0, atol=3 * 0.03 * 0.02)
 
 

@@ -58,7 +58,7 @@ PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP
 
 
 def packages(folder: Path) -> Path:
-    """The root of the unpacked packages."""
+    """Downloads and unpacks the packages, unless this was done before; returns their root."""
     root = folder / "root"
     if root.exists():
         return root

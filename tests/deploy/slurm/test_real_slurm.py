@@ -55,7 +55,7 @@ def cluster(tmp_path_factory):
 
 
 class Site:
-    """A service without an API: rows, a provisioner and a sweep, controlled by the test."""
+    """A service without an API: a database, a provisioner and a sweeper that the test calls."""
 
     def __init__(self, cluster: Cluster, server: Server, url: str, folder: Path) -> None:
         self.cluster, self.server = cluster, server

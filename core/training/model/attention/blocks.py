@@ -3,7 +3,7 @@
 Each block of queries is multiplied only with the keys up to the end of the block. This saves nearly
 half of the products. The scores of a block stay in the CPU's cache. The forward pass does not keep
 the scores; the backward pass recomputes them from queries and keys (Dao et al. 2022, section 3.1).
-So no tensor of size T x T outlives a block.
+So no tensor of size T x T is kept between the passes.
 
 Shapes: B sequences, H heads, K key-value heads, G = H / K, T tokens, d head dimension,
 b sequences of a block, Q queries of a block, N keys that they attend to.

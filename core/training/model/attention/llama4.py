@@ -136,8 +136,9 @@ class FusibleAttention(nn.Module):
     def _rescaled(self, query: Tensor, past: Any) -> Tensor:
         """Applies the attention temperature to queries (B, T, H, d).
 
-        The factor is 1 + attn_scale log(1 + floor((t + 1) / floor_scale)), which is 1 for
-        the first `floor_scale` - 1 tokens (Nakanishi 2025, "Scalable-Softmax").
+        For the token at position t, counted from 0, the factor is
+        1 + attn_scale log(1 + floor((t + 1) / floor_scale)). It is 1 for the first
+        `floor_scale` - 1 tokens (Nakanishi 2025, "Scalable-Softmax").
         """
         length = query.shape[1]
         if past is None and length < self.floor_scale:

@@ -142,7 +142,7 @@ def attend(
     segments: Tensor | None = None,
     **_: Any,  # further keyword arguments of transformers
 ) -> tuple[Tensor, None]:
-    """An attention function of transformers for complete sequences in training.
+    """Attention over complete sequences, with the signature that transformers expects.
 
     Args:
         module: The attention layer. In Llama 4 layers with rotary embeddings, a token attends only

@@ -6,7 +6,8 @@ only the chosen experts. With 16 experts and one expert per token, this is a six
 products. Both modules have the same parameters and compute the same function, so plain transformers
 loads the checkpoints.
 
-Shapes: N tokens, k experts per token, E experts, D hidden size, F intermediate size, L layers.
+Shapes: N tokens, k experts per token, E experts, D hidden size, F intermediate size, L layers,
+M rows sorted by expert (N k, and padding rows).
 """
 
 from typing import Any
@@ -207,5 +208,5 @@ def _routed(rows: Tensor, scores: Tensor, chosen: Tensor, experts: Any) -> Tenso
 
 
 _routed_eager = outside_compilation(_routed)
-"""`_routed` for a CPU. It is excluded from torch.compile, because it reads the sizes of the groups,
-which change in every step."""
+"""`_routed` for a CPU. It is excluded from torch.compile, because it reads the number of tokens of
+each expert, which changes in every step."""

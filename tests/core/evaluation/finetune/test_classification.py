@@ -135,11 +135,11 @@ def test_metrics_are_those_of_scikit_learn():
 @pytest.mark.parametrize(
     ("finetune", "reason"),
     [
-        (None, "is null and task is finetune"),
-        ({"job": "../a"}, "must be letters, digits"),
+        (None, "task is finetune, but finetune is null"),
+        ({"job": "../a"}, "must be ASCII letters, digits"),
         ({"job": "a", "tasks": []}, "must name at least one task"),
         ({"job": "a", "tasks": ["rte", "rte"]}, "rte is named twice"),
-        ({"job": "a", "tasks": ["a/b"]}, "'a/b' must be 1 to 40 letters"),
+        ({"job": "a", "tasks": ["a/b"]}, "'a/b' must be 1 to 40 ASCII letters"),
     ],
 )
 def test_specs_that_name_no_checkpoint_or_task_are_refused(finetune, reason):
@@ -148,5 +148,5 @@ def test_specs_that_name_no_checkpoint_or_task_are_refused(finetune, reason):
 
 
 def test_the_section_needs_the_task():
-    with pytest.raises(ValidationError, match="is given and task is model: use task finetune"):
+    with pytest.raises(ValidationError, match="task is model: give finetune only with the task"):
         JobSpec.model_validate({"finetune": {"job": "a"}})

@@ -63,7 +63,7 @@ def test_the_order_of_the_examples_never_changes():
 @pytest.mark.parametrize("architecture", SHAPES)
 def test_the_head_reads_what_the_official_code_reads(shared, architecture):
     """With `--take_final --padding_side left`, the official code pads on the left and reads the
-    last token. The logits are the same.
+    last token. Our code pads on the right, and its logits must be the same.
     """
     folder = shared / "jobs" / architecture / "checkpoints" / "last"
     model, tokenizer = load_checkpoint(folder)

@@ -1,5 +1,6 @@
 """A real browser and the real service, started once for all tests of this folder."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,23 @@ from playwright.sync_api import expect, sync_playwright
 from core.sample import write_sample
 from tests.dashboard.chromium import ARGUMENTS, CHROMIUM
 from tests.system.service import running_service, tiny_spec
+from tests.waiting import wait_for
 
 PATIENCE_MILLISECONDS = 120_000
 TORCH_MILLISECONDS = 240_000
 """Maximum milliseconds until the first answer of the short worker, which first loads torch."""
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+STREAM = re.compile(r"/events/stream|[?&]follow=true")
+IS_STILL = """async () => {
+  const layout = () => JSON.stringify(
+    [...document.querySelectorAll("body *")].map((node) => node.getBoundingClientRect()));
+  const before = layout();
+  for (let number = 0; number < 3; number += 1) {
+    await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  }
+  return document.fonts.status === "loaded" && layout() === before;
+}"""
+"""Whether the fonts are loaded and no element moves during three frames."""
 
 
 def pytest_collection_modifyitems(items):
@@ -60,10 +73,14 @@ class Tab:
         self.home = str(service.http.base_url).rstrip("/") + "/"
         self.complaints = []
         self.may_complain = False
+        self.num_requests = 0
+        self.unanswered = set()
         page.set_default_timeout(PATIENCE_MILLISECONDS)
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))
         page.on("request", self._request)
+        for event in ("requestfinished", "requestfailed"):
+            page.on(event, lambda request: self.unanswered.discard(request))
 
     def _console(self, message):
         # The browser itself logs an answer of 422, such as that of a refused estimate.
@@ -74,6 +91,31 @@ class Tab:
     def _request(self, request):
         if not request.url.startswith((self.home, "data:", "blob:")):
             self.complaints.append(f"a request to {request.url}")
+        if request.resource_type in ("fetch", "xhr"):
+            self.num_requests += 1
+            self.unanswered.add(request)
+
+    def wait_until_still(self, *, has_streams=False):
+        """Waits until all requests of the page are answered and its layout no longer changes.
+
+        The state `networkidle` of Playwright does not show this: after a change of only the hash it
+        is reached at once, and a slow page can take longer than half a second between two requests.
+        `has_streams` ignores the open streams on the page of a running job, which do not end.
+        """
+
+        def open_requests():
+            return [
+                request.url
+                for request in self.unanswered
+                if not (has_streams and STREAM.search(request.url))
+            ]
+
+        def is_still():
+            number, before = self.num_requests, open_requests()
+            is_layout_still = self.page.evaluate(IS_STILL)
+            return is_layout_still and not before and self.num_requests == number
+
+        wait_for(is_still, what=lambda: f"a page at rest; open requests: {open_requests()}")
 
     def disconnect(self):
         """Puts the browser offline: new requests fail, but Chromium does not end open streams.

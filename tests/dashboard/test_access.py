@@ -27,7 +27,7 @@ def test_a_page_has_no_serious_fault_of_accessibility(service, browser, finished
     tab = Tab(service, context.new_page())
     page = tab.open(PAGES[name].format(*(job["id"] for job in finished)))
     expect(page.get_by_role("heading", level=1)).to_be_visible()
-    page.wait_for_load_state("networkidle")
+    tab.wait_until_still()
     page.evaluate("for (const node of document.querySelectorAll('details')) node.open = true")
     page.evaluate(AXE.read_text())
     found = page.evaluate("axe.run().then((result) => result.violations)")
@@ -50,7 +50,7 @@ def test_a_page_fits_a_phone(service, browser, finished, name):
     tab = Tab(service, context.new_page())
     page = tab.open(PAGES[name].format(*(job["id"] for job in finished)))
     expect(page.get_by_role("heading", level=1)).to_be_visible()
-    page.wait_for_load_state("networkidle")
+    tab.wait_until_still()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     context.close()
     assert tab.complaints == []
@@ -76,7 +76,7 @@ def test_a_long_name_fits_a_phone(service, browser, finished):
     for address, role in pages:
         page = tab.open(address)
         expect(page.get_by_role(role, name=name).first).to_be_visible()
-        page.wait_for_load_state("networkidle")
+        tab.wait_until_still()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, address
     context.close()
     assert tab.complaints == []

@@ -16,6 +16,7 @@ def test_no_value_of_a_running_job_covers_the_next(tab, running):
     tab.page.set_viewport_size(PHONE)
     page = tab.open(f"#/jobs/{running['id']}")
     expect(page.locator(".numbers dd", has_text="at step").first).to_be_visible()
+    tab.wait_until_still(has_streams=True)  # a font that loads later changes the widths
     assert page.evaluate(TOO_WIDE) == []
 
 
@@ -24,6 +25,7 @@ def test_the_list_of_jobs_shows_its_last_column(tab, service, running):
     tab.page.set_viewport_size(DESKTOP)
     page = tab.open("#/?columns=status,progress,loss,speed,memory,time")
     expect(page.get_by_role("row", name=running["id"][:8])).to_contain_text("at step")
+    tab.wait_until_still()  # the curves of the rows and the fonts can load later
     assert page.evaluate(HIDDEN_PIXELS) == 0
 
 

@@ -139,6 +139,29 @@ class Tab:
         return self.page
 
 
+class Held:
+    """Holds back the requests of a page to some addresses until the test releases them.
+
+    The page can repeat such a request at any time, so the later ones are released too.
+    """
+
+    def __init__(self, page, addresses):
+        self.routes = []
+        self.is_released = False
+        page.route(addresses, self._hold)
+
+    def _hold(self, route):
+        if self.is_released:
+            route.continue_()
+        else:
+            self.routes.append(route)
+
+    def release(self):
+        self.is_released = True
+        for route in self.routes:
+            route.continue_()
+
+
 @pytest.fixture
 def tab(service, browser):
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
@@ -151,9 +174,14 @@ def tab(service, browser):
 
 @pytest.fixture
 def running(service):
-    """A run that takes longer than any test and is cancelled afterwards."""
-    job = service.submit(tiny_spec(max_steps=20_000, eval_steps=200, save_steps=200))
-    service.wait_for_step(job["id"], 3)
+    """A run that takes longer than any test and is cancelled afterwards.
+
+    It measures fewer points than the 500 that the API returns of a series: a page shows all of them
+    even if it reads them late.
+    """
+    spec = tiny_spec(max_steps=20_000, eval_steps=200, save_steps=200, logging_steps=50)
+    job = service.submit(spec)
+    service.wait_for_step(job["id"], 50)
     yield service.job(job["id"])
     if service.job(job["id"])["status"] == "running":
         service.http.post(f"/v1/jobs/{job['id']}/cancel")

@@ -2,14 +2,18 @@ import psutil
 import pytest
 from playwright.sync_api import expect
 
+from core.storage.rundir import RunDir
 from jobs.states import FINAL
-from tests.dashboard.conftest import chart, points
+from tests.dashboard.conftest import TORCH_MILLISECONDS, Held, chart, points
 from tests.system.service import tiny_spec
 from tests.waiting import wait_for
 
+METRICS = '"type":"metrics"'
+"""What the line of a measured step in a journal contains."""
 
-def status(page, text):
-    return expect(page.locator(".page-head .status")).to_have_text(text)
+
+def status(page, text, **options):
+    return expect(page.locator(".page-head .status")).to_have_text(text, **options)
 
 
 def test_a_job_is_submitted_by_the_form_watched_without_reload_and_cancelled(tab):
@@ -31,7 +35,7 @@ def test_a_job_is_submitted_by_the_form_watched_without_reload_and_cancelled(tab
         training.get_by_label(label, exact=True).fill(value)
     page.get_by_role("button", name="Start training").click()
     expect(page.get_by_role("heading", level=1, name="from the form")).to_be_visible()
-    status(page, "running")
+    status(page, "running", timeout=TORCH_MILLISECONDS)
     page.evaluate("window.wasHere = true")
     wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), what="a curve")
     before = points(page)
@@ -48,41 +52,52 @@ def test_a_run_is_paused_and_resumed(tab, running):
     page.get_by_role("button", name="Pause").click()
     status(page, "paused")
     page.get_by_role("button", name="Resume").click()
-    status(page, "running")
+    status(page, "running", timeout=TORCH_MILLISECONDS)
 
 
-def test_a_lost_connection_is_shown_and_nothing_is_missed_or_doubled(tab, service):
-    job = service.submit(tiny_spec(max_steps=250, eval_steps=250, save_steps=250))
-    service.wait_for_step(job["id"], 2)
-    page = tab.open(f"#/jobs/{job['id']}")
-    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), what="a curve")
+def test_a_lost_connection_is_shown_and_nothing_is_missed_or_doubled(tab, service, running):
+    page = _page_with_stream(tab, running)
     tab.may_complain = True  # the browser logs that it could not connect
     page.evaluate("window.wasHere = true")
-    _api_of(service).kill()
     banner = page.get_by_text("The service does not respond")
-    expect(banner).to_be_visible()
+    journal = RunDir(service.runs_dir / "jobs" / running["id"]).journal
+    supervisor = psutil.Process(service.process.pid)
+    supervisor.suspend()  # so that the API does not start again before the page has missed steps
+    try:
+        _api_of(service).kill()
+        expect(banner).to_be_visible()
+        missed = journal.read_text().count(METRICS) + 4
+        wait_for(lambda: journal.read_text().count(METRICS) >= missed, what="further steps")
+    finally:
+        supervisor.resume()
     expect(banner).to_be_hidden()
-    ended = service.wait(job["id"])
-    assert ended["status"] == "succeeded", ended
-    status(page, "succeeded")
+    now = service.job(running["id"])
+    assert (now["status"], now["attempt"]) == ("running", running["attempt"])
+    service.http.post(f"/v1/jobs/{running['id']}/cancel")
+    status(page, "cancelled")
     assert page.evaluate("window.wasHere")
-    _expect_each_event_once(page, service, job["id"])
+    _expect_each_event_once(page, service, running["id"])
 
 
 def test_offline_is_shown_and_the_run_catches_up_afterwards(tab, service, running):
-    page = tab.open(f"#/jobs/{running['id']}")
-    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), what="a curve")
+    page = _page_with_stream(tab, running)
     page.evaluate("window.wasHere = true")
     tab.disconnect()
     banner = page.get_by_text("The service does not respond")
     expect(banner).to_be_visible()
+    # The page has closed its stream. It draws the last points of the stream in the next frame.
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
     seen = points(page)
-    service.wait_for_step(running["id"], seen + 20)
-    assert points(page) < seen + 20
+    missed = len(_measured_steps(service, running["id"])) + 4
+    wait_for(
+        lambda: len(_measured_steps(service, running["id"])) >= missed,
+        what="steps that the page misses",
+    )
+    assert points(page) == seen
     tab.reconnect()
     expect(banner).to_be_hidden()
     wait_for(
-        lambda: points(page) > seen + 20 or page.wait_for_timeout(100),
+        lambda: points(page) >= missed or page.wait_for_timeout(100),
         what="what was missed",
     )
     service.http.post(f"/v1/jobs/{running['id']}/cancel")
@@ -92,14 +107,14 @@ def test_offline_is_shown_and_the_run_catches_up_afterwards(tab, service, runnin
 
 
 def test_a_stream_is_requested_again_if_the_machine_goes_offline_before_its_response(tab, running):
-    requests = []
-    tab.page.route("**/events/stream*", lambda route: requests.append(route))
+    held = Held(tab.page, "**/events/stream*")
     page = tab.open(f"#/jobs/{running['id']}")
-    wait_for(lambda: requests or page.wait_for_timeout(20), what="the first request")
+    wait_for(lambda: held.routes or page.wait_for_timeout(20), what="the first request")
     page.evaluate("dispatchEvent(new Event('offline'))")
-    wait_for(lambda: len(requests) == 2 or page.wait_for_timeout(20), what="the second request")
-    requests[1].continue_()
-    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), what="a curve")
+    wait_for(lambda: len(held.routes) >= 2 or page.wait_for_timeout(20), what="the second request")
+    before = points(page)
+    held.release()
+    wait_for(lambda: points(page) > before or page.wait_for_timeout(100), what="the curve grows")
 
 
 @pytest.mark.parametrize("address", ["", "#/corpora", "#/system"])
@@ -129,15 +144,16 @@ def test_the_message_of_a_lost_connection_ends_when_the_page_has_loaded(tab, fin
     expect(banner).to_be_hidden()
 
 
-def test_a_reload_shows_the_same_run(tab, finished):
+def test_a_reload_shows_the_same_run(tab, service, finished):
     page = tab.open(f"#/jobs/{finished[0]['id']}")
     expect(chart(page)).to_have_attribute("data-points", "13")  # 12 steps and the first validation
     status(page, "succeeded")
-    expect(page.locator(".samples .sample").first).to_be_visible()
-    shown = page.locator(".samples .sample").count()
+    samples = [e for e in service.events(finished[0]["id"]) if e["type"] == "sample"]
+    assert samples
+    expect(page.locator(".samples .sample")).to_have_count(len(samples))
     page.reload()
     status(page, "succeeded")
-    expect(page.locator(".samples .sample")).to_have_count(shown)
+    expect(page.locator(".samples .sample")).to_have_count(len(samples))
     expect(chart(page)).to_have_attribute("data-points", "13")
 
 
@@ -178,6 +194,8 @@ def test_an_ended_job_is_deleted_with_its_row(tab, service):
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page).to_have_url(tab.home + "#/")
+    rows = page.locator(".jobs tbody tr")
+    expect(rows.or_(page.get_by_role("heading", name="No jobs yet")).first).to_be_visible()
     expect(page.get_by_role("row", name=job["id"][:8])).to_have_count(0)
     assert service.http.get(f"/v1/jobs/{job['id']}").status_code == 404
 
@@ -190,20 +208,38 @@ def _no_job_left(service):
             service.http.post(f"/v1/jobs/{job['id']}/cancel")
 
 
+def _page_with_stream(tab, job):
+    """The page of a running job, after it has loaded everything and opened its stream."""
+    with tab.page.expect_response("**/events/stream*"):
+        page = tab.open(f"#/jobs/{job['id']}")
+    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), what="a curve")
+    return page
+
+
+def _measured_steps(service, job_id):
+    """The steps with a point in the chart of the loss."""
+    metrics = [event["data"] for event in service.events(job_id) if event["type"] == "metrics"]
+    lines = {"train/loss", "validation/loss"}
+    return {data["step"] for data in metrics if lines & data["values"].keys()}
+
+
 def _expect_each_event_once(page, service, job_id):
     """The curve has a point for each measured step; each sample appears once."""
-    events = service.events(job_id)
-    steps = {event["data"]["step"] for event in events if event["type"] == "metrics"}
+    steps = _measured_steps(service, job_id)
     wait_for(
         lambda: points(page) == len(steps) or page.wait_for_timeout(100),
-        what=f"{len(steps)} points",
+        what=lambda: f"{len(steps)} points instead of {points(page)}",
     )
-    samples = [event for event in events if event["type"] == "sample"]
+    samples = [event for event in service.events(job_id) if event["type"] == "sample"]
     expect(page.locator(".samples .sample")).to_have_count(len(samples))
 
 
 def _api_of(service):
     for process in psutil.Process(service.process.pid).children(recursive=True):
-        if "api" in process.cmdline():
+        try:
+            line = process.cmdline()
+        except psutil.NoSuchProcess:  # the process ended after it was listed
+            continue
+        if "api" in line:
             return process
     raise AssertionError("no process of the API")

@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.dashboard.conftest import AXE, chart
+from tests.dashboard.conftest import AXE, Held, chart
 from tests.waiting import wait_for
 
 
@@ -40,15 +40,13 @@ def test_the_list_is_sorted_and_filtered_by_values_and_its_address_restores_it(t
 def test_a_heading_names_the_order_of_the_rows_that_are_shown(tab, finished):
     page = tab.open("#/?columns=seed")
     expect(page.get_by_role("row", name=finished[0]["id"][:8])).to_be_visible()
-    waiting = []
-    page.route(re.compile(r"/v1/jobs\?.*sort="), lambda route: waiting.append(route))
+    held = Held(page, re.compile(r"/v1/jobs\?.*sort="))
     head = page.get_by_role("columnheader", name="Seed")
     head.get_by_role("button").click()
     expect(page).to_have_url(re.compile("sort="))
     expect(head).not_to_have_attribute("aria-sort", re.compile("."))
-    wait_for(lambda: waiting or page.wait_for_timeout(20), what="the request for the new order")
-    for route in waiting:
-        route.continue_()
+    wait_for(lambda: held.routes or page.wait_for_timeout(20), what="the request for the new order")
+    held.release()
     expect(head).to_have_attribute("aria-sort", "descending")
 
 

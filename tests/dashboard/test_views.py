@@ -65,6 +65,7 @@ def test_the_selection_offers_only_what_is_possible(tab, finished):
 
 def test_a_line_is_hidden_and_shown_alone(tab, finished):
     page = tab.open(f"#/jobs/{finished[0]['id']}")
+    expect(chart(page)).to_have_attribute("data-points", "13")  # both lines have their points
     section = page.get_by_role("region", name="Loss", exact=True)
     training = section.get_by_role("button", name="training")
     validation = section.get_by_role("button", name="validation")
@@ -79,6 +80,7 @@ def test_a_line_is_hidden_and_shown_alone(tab, finished):
 def test_the_tooltip_shows_step_words_time_and_every_line(tab, finished):
     page = tab.open(f"#/jobs/{finished[0]['id']}")
     expect(chart(page)).to_have_attribute("data-points", "13")
+    tab.wait_until_still()  # otherwise the chart can move away from the mouse
     section = page.get_by_role("region", name="Loss", exact=True)
     section.locator(".u-over").hover(position={"x": 300, "y": 60})
     tooltip = section.locator(".tooltip")

@@ -37,6 +37,7 @@ def test_the_needs_follow_what_is_typed(tab, service):
 
 
 def test_the_spec_holds_only_what_was_chosen_and_is_there_as_commands(tab):
+    tab.page.clock.install()
     page = tab.open("#/new")
     page.get_by_label("Name").fill("it's mine")
     page.get_by_role("region", name="Training").get_by_label("Epochs", exact=True).fill("2")
@@ -46,9 +47,14 @@ def test_the_spec_holds_only_what_was_chosen_and_is_there_as_commands(tab):
     expect(code).to_contain_text("""-d '{"preset":"sample","name":"it'\\''s mine","training""")
     page.get_by_role("button", name="babylm", exact=True).click()
     expect(code).to_contain_text("--set training.epochs=2")
+    # The button says so for less than two seconds: the clock of the page stops. Its new time must
+    # be later than the clock, which runs until then.
+    page.clock.pause_at(page.evaluate("Date.now() / 1000") + 3600)
     page.get_by_role("button", name="Copy", exact=True).click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     assert "babylm submit" in page.evaluate("navigator.clipboard.readText()")
+    page.clock.run_for(2000)
+    expect(page.get_by_role("button", name="Copy", exact=True)).to_be_visible()
 
 
 def test_an_option_and_an_architecture_that_the_api_learns_appear_by_themselves(tab):
@@ -139,8 +145,7 @@ def test_charts_zoom_together_and_keep_their_axis(tab, finished):
     section = page.get_by_role("region", name="Loss", exact=True)
     expect(chart(page)).to_have_attribute("data-points", "13")  # the curve is drawn
     loss = section.locator(".u-over")
-    # Content above the chart may still be loading and move the chart. A hover waits until the chart
-    # no longer moves.
+    tab.wait_until_still()  # otherwise the chart can move while the mouse is down
     loss.hover(position={"x": 40, "y": 50})
     page.mouse.down()
     loss.hover(position={"x": 160, "y": 60})
@@ -200,7 +205,7 @@ def test_each_key_zooms_from_the_range_that_the_key_before_it_set(tab, finished,
       }
     }"""
     chart(page).evaluate(press, keys)
-    expect(page.get_by_role("button", name="Reset zoom")).to_be_hidden(timeout=5000)
+    expect(page.get_by_role("button", name="Reset zoom")).to_be_hidden()
 
 
 def test_the_tasks_that_exist_are_offered(tab, service):
@@ -212,9 +217,11 @@ def test_the_tasks_that_exist_are_offered(tab, service):
     section = page.get_by_role("region", name="Evaluation")
     offer = section.get_by_role("group", name="Tasks").get_by_role("checkbox", name="offered")
     code = page.get_by_label("The spec")
-    # The form must not take the spec of the estimate, which contains the task, as its defaults.
-    with page.expect_response("**/estimate"):
+    # The form must not take the spec of the estimate, which contains the task, as its defaults. The
+    # form also sends other estimates: at its start, at an interval, and for the list of presets.
+    with page.expect_response(_is_estimate_with("offered")):
         offer.check()
+    tab.wait_until_still()  # the form has used the answer
     expect(code).to_contain_text("tasks: [offered]")
     expect(offer).to_be_checked()
     offer.uncheck()
@@ -241,17 +248,29 @@ def test_a_name_is_text_everywhere(tab, service):
     spec = {"preset": "sample", "name": name}
     job = service.submit(spec)
     service.http.post(f"/v1/jobs/{job['id']}/cancel")
-    for address in (
-        "",
-        f"#/jobs/{job['id']}",
-        f"#/compare?jobs={job['id']}",
-        f"#/new/{job['id']}",
-        f"#/jobs/{job['id']}?{name}",
-    ):
-        page = tab.open(address)
+    page = tab.page
+    heading = page.get_by_role("heading", level=1, name=name)
+    # Only an element that the previous page lacks shows that this page has loaded.
+    pages = [
+        ("", page.get_by_role("link", name=name)),
+        (f"#/jobs/{job['id']}", heading),
+        (f"#/compare?jobs={job['id']}", page.get_by_role("list", name="Runs").get_by_text(name)),
+        (f"#/new/{job['id']}", page.get_by_role("link", name=name)),
+        (f"#/jobs/{job['id']}?{name}", heading),
+    ]
+    for address, shown in pages:
+        tab.open(address)
+        expect(shown.first).to_be_visible()
+        tab.wait_until_still()
         if "/new/" in address:
             expect(page.get_by_label("Name")).to_have_value(f"{name} (2)")
-        else:
-            expect(page.get_by_text(name).first).to_be_visible()
         assert page.evaluate("window.hacked") is None
         assert page.locator("main img, main b:text('bold')").count() == 0
+
+
+def _is_estimate_with(text):
+    def is_wanted(response):
+        request = response.request
+        return request.url.endswith("/estimate") and text in (request.post_data or "")
+
+    return is_wanted

@@ -98,6 +98,7 @@ def test_an_address_that_names_nothing_is_not_found_and_requests_nothing(tab, ad
     tab.page.on("request", lambda request: asked.append(request.url))
     page = tab.open(address)
     expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
+    tab.wait_until_still()  # all requests are in `asked`
     # Every page asks for the number of unread alerts.
     assert {url.partition("/v1/")[2] for url in asked if "/v1/" in url} <= {"alerts"}
 
@@ -110,4 +111,5 @@ def test_invalid_ids_in_a_choice_are_left_out(tab, finished):
     expect(page.get_by_role("list", name="Runs").get_by_role("listitem")).to_have_count(1)
     tab.open(f"#/playground?checkpoints={job}:..%2Flast,{job}:last,x:last")
     expect(page.get_by_role("button", name=re.compile("^Remove"))).to_have_count(1)
+    tab.wait_until_still()  # all requests are in `asked`
     assert not [url for url in asked if ".." in url]

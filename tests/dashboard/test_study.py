@@ -19,6 +19,10 @@ def test_a_job_is_repeated_with_seeds_and_the_study_is_compared_and_deleted(
     expect(page).to_have_url(re.compile("#/studies/[0-9a-f]{32}$"))
     jobs = page.get_by_role("region", name="Jobs of the study")
     expect(jobs.locator("tbody tr")).to_have_count(2)
+    study = page.url.rpartition("/")[2]
+    # The two runs can take longer than the deadline of an expectation.
+    for member in service.http.get(f"/v1/studies/{study}").json()["members"]:
+        service.wait(member["job"])
     expect(jobs.locator(".status.succeeded")).to_have_count(2)
     table = page.get_by_role("region", name="Conditions by validation/loss")
     expect(table).to_contain_text(NUMBER)
@@ -33,7 +37,6 @@ def test_a_job_is_repeated_with_seeds_and_the_study_is_compared_and_deleted(
     assert [line["seed"] for line in lines] == ["1", "2"]  # the first seed is that of the job
     loss = finished[0]["metrics"]["values"]["validation/loss"]
     assert float(lines[0]["validation/loss"]) == loss  # the same spec and seed
-    study = page.url.rpartition("/")[2]
     page.goto(f"{tab.home}#/")
     page.get_by_role("row", name=lines[0]["job"][:8]).get_by_role("link", name="study").click()
     expect(page).to_have_url(re.compile(study))
@@ -64,4 +67,5 @@ def _expect_recovery_from_a_failed_request(tab, page):
     expect(banner).to_be_visible()
     page.unroute(path)
     expect(banner).to_be_hidden()
+    tab.wait_until_still()  # the browser has logged all answers
     tab.may_complain = False

@@ -84,13 +84,15 @@ def test_a_long_name_fits_a_phone(service, browser, finished):
 
 def test_the_keyboard_alone_reaches_a_job(tab, finished):
     page = tab.open("")
-    expect(page.get_by_role("row", name=finished[0]["id"][:8])).to_be_visible()
+    row = page.get_by_role("row", name=finished[0]["id"][:8])
+    expect(row).to_be_visible()
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
-    page.get_by_role("link", name=finished[0]["name"]).first.focus()
+    row.get_by_role("link", name=finished[0]["name"]).focus()
     page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{tab.home}#/jobs/{finished[0]['id']}")
     expect(page.get_by_role("heading", level=1)).to_have_text(finished[0]["name"])
 
 

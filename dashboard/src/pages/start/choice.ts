@@ -4,7 +4,7 @@ import type { Spec } from "../../api/types.ts";
 import type { Device } from "../../lib/estimate.ts";
 import { isTrainingText, SAMPLE, textOf } from "../../lib/texts.ts";
 import type { Summary } from "../corpora/index.tsx";
-import type { Preset } from "../new/store.ts";
+import type { NewJob, Preset } from "../new/store.ts";
 
 const LARGE_WORDS = 2e7;
 
@@ -52,4 +52,12 @@ export function specOf(preset: Preset, text: string | undefined, corpora: Summar
       corpora.map(({ name }) => name),
     ),
   };
+}
+
+// Applies a preset and a text to a new job. Changes nothing if the job has both already, because a
+// change invalidates its estimate.
+export function applyChoices(job: NewJob, preset: string, text: string | undefined) {
+  if (job.preset?.name === preset && (text === undefined || job.dataset === text)) return;
+  job.choosePreset(preset);
+  if (text !== undefined) job.chooseText(text);
 }

@@ -1,13 +1,13 @@
 // The guided start: a text, a model, and the start of the training.
 
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useState } from "preact/hooks";
 import { peek } from "../../api/client.ts";
 import { setParameters } from "../../router.ts";
 import { Failure, PageHead, useTask, useTitle } from "../../ui/page.tsx";
 import type { PageProps } from "../index.tsx";
 import { type Catalogue, NewJob, readCatalogue } from "../new/store.ts";
 import { PresetTimes } from "../new/times.ts";
-import { firstText, recommendedPreset, specOf } from "./choice.ts";
+import { applyChoices, firstText, recommendedPreset, specOf } from "./choice.ts";
 import { Launch } from "./launch.tsx";
 import { ModelStep } from "./models.tsx";
 import { TextStep } from "./texts.tsx";
@@ -72,14 +72,16 @@ function Steps({ catalogue, text: wantedText, preset: wantedPreset, again }: Pro
   useTask(
     async (signal) => {
       const made = new NewJob(catalogue, signal);
+      applyChoices(made, preset.name, text);
       setJob(made);
       await made.watch();
     },
     [catalogue],
   );
-  useEffect(() => {
-    job?.choosePreset(preset.name);
-    if (text) job?.chooseText(text);
+  // Runs before the next event. After a delay, the estimate of the previous choices could enable the
+  // start, and the start would submit them.
+  useLayoutEffect(() => {
+    if (job) applyChoices(job, preset.name, text);
   }, [job, preset.name, text]);
   return (
     <div class="stack start">

@@ -2,6 +2,7 @@
 
 import { isConnected } from "../lib/state.ts";
 import { ask } from "../ui/dialog.tsx";
+import { deleting, isBeingDeleted, readExisting } from "./deletion.ts";
 import type { Problem } from "./types.ts";
 
 const KEY = "babylm-key";
@@ -91,7 +92,7 @@ let refusedKey: string | null | undefined;
 // after a refusal, returns null until the page has another key.
 export async function peek<T>(path: string, signal?: AbortSignal): Promise<T | null> {
   const key = sessionStorage.getItem(KEY);
-  if (key === refusedKey) return null;
+  if (key === refusedKey || isBeingDeleted(path)) return null;
   try {
     const response = await fetchWithKey(path, { signal }, key);
     if (response.status === 401) refusedKey = key;
@@ -101,8 +102,8 @@ export async function peek<T>(path: string, signal?: AbortSignal): Promise<T | n
   }
 }
 
-export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return (await request(path, { signal })).json();
+export function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  return readExisting(path, signal, async (signal) => (await request(path, { signal })).json());
 }
 
 async function send_<T>(
@@ -134,8 +135,9 @@ export function patch<T>(path: string, body: unknown, signal?: AbortSignal): Pro
   return send_("PATCH", path, body, signal);
 }
 
-export async function remove(path: string): Promise<void> {
-  await request(path, { method: "DELETE" });
+// Deletes a path of the API. A page that shows the path gives `leave`, the page to open afterwards.
+export async function remove(path: string, leave = ""): Promise<void> {
+  await deleting(path, leave, () => request(path, { method: "DELETE" }));
 }
 
 // Lets the browser save a blob as a file with this name.

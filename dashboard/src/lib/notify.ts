@@ -3,8 +3,7 @@
 import { signal } from "@preact/signals";
 import { peek } from "../api/client.ts";
 import { wait } from "../api/stream.ts";
-import type { Job } from "../api/types.ts";
-import { isFinal } from "./jobs.ts";
+import { FINAL, type Job } from "../api/types.ts";
 
 const KEY = "babylm-notify";
 const LOOK_MILLISECONDS = 5000;
@@ -32,16 +31,19 @@ export async function watchNotified(signal: AbortSignal) {
   while (!signal.aborted) {
     for (const id of notified.value) {
       const job = await peek<Job>(`/v1/jobs/${id}`, signal);
-      if (job && isFinal(job)) tell(job);
+      if (job && FINAL.includes(job.status)) tell(job);
     }
     await wait(LOOK_MILLISECONDS, signal);
   }
 }
 
-function tell(job: Job) {
+export function forget(id: string) {
   const rest = new Set(notified.value);
-  rest.delete(job.id);
-  keep(rest);
+  if (rest.delete(id)) keep(rest);
+}
+
+function tell(job: Job) {
+  forget(job.id);
   const note = new Notification(`${job.name}: ${job.status}`, {
     body: job.error?.message,
     tag: job.id,

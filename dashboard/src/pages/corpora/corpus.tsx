@@ -5,7 +5,6 @@ import { get, remove } from "../../api/client.ts";
 import { poll } from "../../api/stream.ts";
 import { bytes, count, exact, percent } from "../../lib/format.ts";
 import { isTrainingText } from "../../lib/texts.ts";
-import { navigate } from "../../router.ts";
 import { Card, type Fact, Numbers } from "../../ui/card.tsx";
 import { Button } from "../../ui/controls.tsx";
 import { ask } from "../../ui/dialog.tsx";
@@ -45,8 +44,7 @@ export function CorpusPage({ name }: { name: string }) {
   const erase = async () => {
     const detail = "All its files are deleted. Jobs that have ended keep their checkpoints.";
     if (!(await ask(`Delete ${name}?`, { detail, confirm: "Delete", danger: true }))) return;
-    await remove(path);
-    navigate("#/corpora");
+    await remove(path, "#/corpora");
   };
   return (
     <>

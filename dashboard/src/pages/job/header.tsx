@@ -155,9 +155,6 @@ function LabelItems({ store, job }: { store: JobStore; job: Job }) {
 }
 
 function More({ store, job }: { store: JobStore; job: Job }) {
-  const remove = async () => {
-    if (await erase([job])) navigate("#/");
-  };
   const repeat = async () => {
     const study = await repeatJob(job);
     if (study) navigate(`#/studies/${study.id}`);
@@ -185,7 +182,7 @@ function More({ store, job }: { store: JobStore; job: Job }) {
         </button>
       )}
       {isFinal(job) && (
-        <button type="button" class="danger" onClick={() => guarded(remove)}>
+        <button type="button" class="danger" onClick={() => guarded(() => erase([job], "#/"))}>
           Delete
         </button>
       )}

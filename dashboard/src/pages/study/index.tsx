@@ -9,7 +9,6 @@ import { when } from "../../lib/format.ts";
 import { isJobId } from "../../lib/ids.ts";
 import { isFinal } from "../../lib/jobs.ts";
 import { act, askSeeds, countsText, eraseStudy } from "../../lib/studies.ts";
-import { navigate } from "../../router.ts";
 import { Button, guarded, Menu } from "../../ui/controls.tsx";
 import { Failure, NotFound, PageHead, useTask, useTitle } from "../../ui/page.tsx";
 import type { PageProps } from "../index.tsx";
@@ -81,9 +80,6 @@ function More({ study, show, isOver }: Props & { isOver: boolean }) {
     const seeds = await askSeeds("Add seeds", detail, study.seeds.length + 1);
     if (seeds !== null) show(await post<Study>(`/v1/studies/${study.id}/seeds`, { seeds }));
   };
-  const erase = async () => {
-    if (await eraseStudy(study)) navigate("#/");
-  };
   return (
     <Menu label="⋯" name="More actions">
       <button type="button" onClick={() => guarded(addSeeds)}>
@@ -93,7 +89,7 @@ function More({ study, show, isOver }: Props & { isOver: boolean }) {
         Compare curves
       </a>
       {isOver && (
-        <button type="button" class="danger" onClick={() => guarded(erase)}>
+        <button type="button" class="danger" onClick={() => guarded(() => eraseStudy(study))}>
           Delete
         </button>
       )}

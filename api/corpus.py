@@ -2,10 +2,11 @@
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 from sqlmodel import Session
@@ -32,6 +33,10 @@ COUNT_BYTES = 4 << 20
 """Maximum size in bytes of a file in which all words are counted. To keep the response fast, the
 number of words of a larger file is an estimate until cleaning has counted the words."""
 SAMPLE_BYTES = 256 << 10
+READS = 10
+"""Maximum number of times that a dataset is read while other requests remove its files."""
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,20 @@ class Words:
 
     count: int
     is_exact: bool
+
+
+def read_while_files_go(read: Callable[[], Result]) -> Result:
+    """The result of `read`, repeated if a file is removed between the listing and its reading.
+
+    Raises:
+        CorpusMissing: If another request removed the whole dataset.
+    """
+    for _ in range(READS - 1):
+        try:
+            return read()
+        except FileNotFoundError:  # a request of another client removed it
+            continue
+    return read()
 
 
 def dataset_names(data_dir: Path) -> list[str]:
@@ -260,6 +279,6 @@ def check_tokenizer(session: Session, spec: JobSpec) -> None:
 
 def _has_text(folder: Path) -> bool:
     try:
-        return bool(find_source_files(folder))
+        return bool(read_while_files_go(lambda: find_source_files(folder)))
     except CorpusMissing:
         return False

@@ -1,11 +1,14 @@
 """Routes that list, show, upload and remove datasets."""
 
 import shutil
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import Path as PathParameter
 from fastapi import Request, Response
+from sqlmodel import Session
 
 from api import publishing, uploads
 from api.corpus import (
@@ -14,11 +17,12 @@ from api.corpus import (
     corpus_words,
     dataset_files,
     dataset_names,
+    read_while_files_go,
     refuse_in_use,
     remove_dataset,
     remove_file,
 )
-from api.deps import InContext, Reading
+from api.deps import Context, InContext, Reading
 from api.description import problems
 from api.errors import Problem
 from api.received_files import one_at_a_time
@@ -40,6 +44,7 @@ from api.upload_request import UPLOAD, InUpload, incomplete, receive_file
 from core.corpus.report import CleanReport
 from core.corpus.sources import SourceFile, scan_folder
 from core.corpus.stage import preview
+from core.errors import CorpusMissing
 from core.evaluation.tasks import FOLDER as EVALUATIONS
 from core.spec.corpus import CleanOptions
 from core.storage.dataset_origins import (
@@ -70,9 +75,8 @@ def list_datasets(context: InContext, session: Reading) -> DatasetPage:
     """The datasets: folders of text below the data directory."""
     data = []
     for name in dataset_names(context.settings.data_dir):
-        files = dataset_files(context.settings.data_dir, name)
-        report = clean_report(short_task_of_dataset(session, name), files)
-        data.append(_summary(name, files, report))
+        with suppress(CorpusMissing):  # removed since the list of names was read
+            data.append(read_while_files_go(partial(_read_summary, name, context, session)))
     return DatasetPage(data=data)
 
 
@@ -83,6 +87,10 @@ def show_dataset(name: DatasetName, context: InContext) -> DatasetRead:
     The first request starts the cleaning of the whole dataset in the short worker; `cleaning` gives
     its status and progress. A later job with the default cleaning options reuses the clean text.
     """
+    return read_while_files_go(lambda: _read(name, context))
+
+
+def _read(name: str, context: Context) -> DatasetRead:
     files = dataset_files(context.settings.data_dir, name)
     _, left_out = scan_folder(context.settings.data_dir / name)
     task = ask_for_report(context.database, name, files)
@@ -195,6 +203,11 @@ def _refuse_reserved(name: str) -> None:
     if name in (EVALUATIONS, TOKENIZERS):
         detail = f"{name} is a folder of the service; give the dataset another name"
         raise Problem(422, "dataset_name_invalid", detail, fields=[("name", detail, name)])
+
+
+def _read_summary(name: str, context: Context, session: Session) -> DatasetSummary:
+    files = dataset_files(context.settings.data_dir, name)
+    return _summary(name, files, clean_report(short_task_of_dataset(session, name), files))
 
 
 def _summary(name: str, files: list[SourceFile], report: CleanReport | None) -> DatasetSummary:

@@ -1,5 +1,6 @@
 import os
 import stat
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -46,6 +47,45 @@ def test_datasets_are_listed_with_size_and_words(client):
     assert words["sources"] == ["childes", "gutenberg"]
     assert words["bytes"] == sum(len(line) * 20 for line in TEXT.values())
     assert (words["words"], words["is_words_exact"]) == (200, True)
+
+
+def remove_at_listing(monkeypatch, number, folder, path):
+    """Removes a path at the given listing of a folder, like a request of another client."""
+    listed = []
+    listing = Path.iterdir
+
+    def list_and_remove(self):
+        entries = list(listing(self))
+        if self == folder:
+            listed.append(self)
+            if len(listed) == number:
+                path.rename(path.parent.parent / "removed")
+        return iter(entries)
+
+    monkeypatch.setattr(Path, "iterdir", list_and_remove)
+
+
+def test_a_dataset_that_is_removed_while_it_is_read_does_not_exist(client, settings, monkeypatch):
+    folder = settings.data_dir / "words"
+    remove_at_listing(monkeypatch, 3, folder, folder)
+    answer = client.get("/v1/datasets/words")
+    assert (answer.status_code, answer.json()["code"]) == (404, "corpus_missing")
+
+
+def test_a_file_that_is_removed_while_its_dataset_is_read_is_left_out(
+    client, settings, monkeypatch
+):
+    folder = settings.data_dir / "words"
+    remove_at_listing(monkeypatch, 3, folder, folder / "childes.train")
+    answer = client.get("/v1/datasets/words")
+    assert [file["name"] for file in answer.json()["files"]] == ["gutenberg.train"]
+
+
+def test_a_dataset_that_is_removed_while_all_are_listed_is_left_out(client, settings, monkeypatch):
+    folder = settings.data_dir / "words"
+    remove_at_listing(monkeypatch, 3, folder, folder)
+    answer = client.get("/v1/datasets")
+    assert [each["name"] for each in answer.json()["data"]] == ["words_dev"]
 
 
 def test_a_dataset_shows_lines_before_and_after_cleaning(client):

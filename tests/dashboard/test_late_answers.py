@@ -3,12 +3,15 @@
 The tests hold requests, timers or frames of the page, so that the order does not depend on speed.
 """
 
+import json
 import re
+import shutil
 
 import pytest
 from playwright.sync_api import expect
 
 from jobs.states import FINAL
+from tests.dashboard.conftest import points
 from tests.dashboard.settling import settle, wait_in_page
 from tests.system.service import tiny_spec
 from tests.waiting import wait_for
@@ -139,3 +142,101 @@ def test_a_page_reads_on_if_the_deletion_is_refused(tab, service):
     wait_in_page(tab.page, lambda: held.late, "the next read")
     tab.page.goto("about:blank")
     service.http.delete(path).raise_for_status()
+
+
+def test_a_score_is_shown_if_the_evaluation_ends_before_the_list_is_read(tab, service):
+    job = service.submit(tiny_spec(max_steps=2))
+    service.wait(job["id"])
+    folder = service.runs_dir.parent / "data" / "evaluations" / "late"
+    folder.mkdir(parents=True)
+    (folder / "words.json").write_text(json.dumps({"dog": [{"context": "I saw the"}]}))
+    page = tab.open(f"#/jobs/{job['id']}")
+    box = page.get_by_role("region", name="Evaluation", exact=True)
+    box.get_by_label("Task").select_option("late")
+    path = f"/v1/jobs/{job['id']}/evaluations"
+
+    def hold(route):
+        rows = wait_for(lambda: service.http.get(path).json()["data"], what="the evaluation")
+        wait_for(
+            lambda: service.http.get(path).json()["data"][0]["status"] in FINAL,
+            what=f"the end of the evaluation {rows}",
+        )
+        route.continue_()
+
+    page.route(re.compile(re.escape(path) + "$"), hold)
+    box.get_by_role("button", name="Evaluate").click()
+    expect(page.get_by_role("region", name="Evaluation: late")).to_be_visible()
+    shutil.rmtree(folder)
+
+
+def change_label(page, action, label, text):
+    page.get_by_role("button", name="More actions").click()
+    page.get_by_role("button", name=action, exact=True).click()
+    page.get_by_role("dialog").get_by_label(label).fill(text)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_the_late_answer_to_the_name_does_not_remove_the_tags(tab, service):
+    job = service.submit({"preset": "sample", "name": "to be labelled"})
+    service.http.post(f"/v1/jobs/{job['id']}/cancel")
+    page = tab.open(f"#/jobs/{job['id']}")
+    held = []
+
+    def answer(route):
+        if route.request.method != "PATCH":
+            return route.continue_()
+        response = route.fetch()
+        if not held:
+            return held.append((route, response))
+        return route.fulfill(response=response)
+
+    page.route(re.compile(f"/v1/jobs/{job['id']}$"), answer)
+    change_label(page, "Rename", "Name", "labelled")
+    wait_in_page(page, lambda: held, "the first change")
+    change_label(page, "Tags", "Tags", "late")
+    settle(page)
+    route, response = held[0]
+    with page.expect_event("requestfinished", lambda one: one == route.request):
+        route.fulfill(response=response)
+    settle(page)
+    expect(page.get_by_role("link", name="late", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("labelled")
+
+
+def test_the_late_answer_to_a_read_does_not_undo_a_new_name(tab, running):
+    page = tab.open(f"#/jobs/{running['id']}")
+    held = []
+
+    def answer(route):
+        if route.request.method == "PATCH":
+            return route.continue_()
+        return held.append((route, None if held else route.fetch()))
+
+    page.route(re.compile(f"/v1/jobs/{running['id']}$"), answer)
+    wait_in_page(page, lambda: held, "a read with the old name")
+    change_label(page, "Rename", "Name", "a new name")
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text("a new name")
+    route, response = held[0]
+    route.fulfill(response=response)
+    settle(page)
+    assert heading.inner_text() == "a new name"
+
+
+def test_the_end_of_a_run_is_read_at_once(tab, service, running):
+    page = tab.open(f"#/jobs/{running['id']}")
+    wait_in_page(page, lambda: points(page) >= 2, "a curve")
+    page.evaluate(
+        """() => {
+          const timer = window.setTimeout;
+          window.setTimeout = (work, ms, ...rest) => (ms === 1000 ? 0 : timer(work, ms, ...rest));
+        }"""
+    )  # the pause after the next refresh of the job never ends
+    with page.expect_response(re.compile(f"/v1/jobs/{running['id']}$")):
+        pass
+    streams = []
+    page.on("request", lambda sent: streams.append(sent) if "/events/stream" in sent.url else None)
+    service.http.post(f"/v1/jobs/{running['id']}/cancel").raise_for_status()
+    expect(page.locator(".page-head .status")).to_have_text("cancelled")
+    assert streams == []

@@ -25,6 +25,26 @@ export function wait(milliseconds: number, signal?: AbortSignal): Promise<void> 
   });
 }
 
+// Returns after a lost connection, which the page then shows; throws any other error.
+function report(error: unknown) {
+  const status = error instanceof Refused ? (error.problem.status ?? 0) : null;
+  if (status === null ? !(error instanceof TypeError) : status < 500) throw error;
+  isConnected.value = false;
+}
+
+// Reads once; if the connection is lost, tries again until the read succeeds.
+export async function persist(read: () => Promise<void>, signal: AbortSignal) {
+  while (!signal.aborted) {
+    try {
+      return await read();
+    } catch (error) {
+      if (signal.aborted) return;
+      report(error);
+    }
+    await wait(RETRY_MILLISECONDS, signal);
+  }
+}
+
 // Calls `look` now and at an interval while the page is visible. If the connection is lost, the
 // page shows this and polling continues. If the service refuses a request, polling stops and throws
 // the error.
@@ -35,9 +55,7 @@ export async function poll(look: () => Promise<void>, signal: AbortSignal, milli
         await look();
       } catch (error) {
         if (signal.aborted) return;
-        if (error instanceof Refused && (error.problem.status ?? 0) < 500) throw error;
-        if (!(error instanceof Refused) && !(error instanceof TypeError)) throw error;
-        isConnected.value = false;
+        report(error);
       }
     }
     await wait(milliseconds, signal);

@@ -10,7 +10,7 @@ import { EvaluationDetails, metricText, scoreText } from "./results.tsx";
 import type { JobStore } from "./store.ts";
 
 export function Evaluations({ store }: { store: JobStore }) {
-  const hasTasks = store.tasks.value.length > 0;
+  const hasTasks = store.evaluations.tasks.value.length > 0;
   const canEvaluate = hasTasks && Boolean(store.checkpoints.value?.length);
   const rows = [...store.evaluations.value].reverse();
   return (
@@ -61,10 +61,10 @@ function EvaluateForm({ store }: { store: JobStore }) {
     setFault("");
     try {
       const [checkpoint, task] = [String(form.get("checkpoint")), String(form.get("task"))];
-      const kind = store.tasks.value.find(({ name }) => name === task)?.kind;
+      const kind = store.evaluations.tasks.value.find(({ name }) => name === task)?.kind;
       if (kind === "classification") {
         location.hash = `#/jobs/${await store.finetune(checkpoint, task)}`;
-      } else await store.evaluate(checkpoint, task);
+      } else await store.evaluations.start(checkpoint, task);
     } catch (error) {
       setFault((error as Error).message);
     }
@@ -72,7 +72,7 @@ function EvaluateForm({ store }: { store: JobStore }) {
   };
   return (
     <form class="task" onSubmit={submit}>
-      <TaskSelect tasks={store.tasks.value} />
+      <TaskSelect tasks={store.evaluations.tasks.value} />
       <label>
         Checkpoint
         <select name="checkpoint">

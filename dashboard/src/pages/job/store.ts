@@ -3,25 +3,19 @@
 
 import { signal } from "@preact/signals";
 import { get, post } from "../../api/client.ts";
-import { follow } from "../../api/stream.ts";
-import type {
-  Checkpoint,
-  Evaluation,
-  EvaluationTask,
-  Job,
-  JobEvent,
-  MetricsRead,
-} from "../../api/types.ts";
+import { Resource } from "../../api/resource.ts";
+import { follow, persist, wait } from "../../api/stream.ts";
+import type { Checkpoint, Job, JobEvent, MetricsRead } from "../../api/types.ts";
 import type { Mark } from "../../charts/plot.ts";
 import { exact } from "../../lib/format.ts";
 import { type Action, act, isFinal, type Labels, label } from "../../lib/jobs.ts";
 import { Series } from "../../lib/series.ts";
 import { announce } from "../../lib/state.ts";
 import type { Sample } from "../../ui/sample.tsx";
+import { EvaluationList } from "./scores.ts";
 
 const KEPT_EVENTS = "status,stage,sample,evaluation,warning,error";
 const LOOK_MILLISECONDS = 1000;
-const EVALUATION_MILLISECONDS = 2000;
 const SAMPLES_KEPT = 200;
 const REQUESTS = 4;
 const LONG_STEPS = 10_000;
@@ -55,7 +49,7 @@ export interface Estimate {
 }
 
 export class JobStore {
-  job = signal<Job | null>(null);
+  job: Resource<Job | null>;
   estimate = signal<Estimate | null>(null);
   series = new Series();
   // A number that changes when points are added.
@@ -64,12 +58,13 @@ export class JobStore {
   stages = signal<Map<string, StageState>>(new Map());
   warnings = signal<Map<string, Warning>>(new Map());
   samples = signal<Sample[]>([]);
-  checkpoints = signal<Checkpoint[] | null>(null);
-  evaluations = signal<Evaluation[]>([]);
-  tasks = signal<EvaluationTask[]>([]);
+  checkpoints: Resource<Checkpoint[] | null>;
+  evaluations: EvaluationList;
   scores = signal<Map<number, JobEvent>>(new Map());
   private resumes = signal<Map<number, Mark>>(new Map());
   private seen = 0;
+  // Sequence number of the last event of the job when the page requested all its metrics.
+  private measured = 0;
   private isWatching = false;
   private isLooking = false;
   private lookAgain = false;
@@ -78,24 +73,32 @@ export class JobStore {
   constructor(
     readonly id: string,
     private abort: AbortSignal,
-  ) {}
+  ) {
+    this.job = new Resource<Job | null>(null, (signal) => get<Job>(this.path, signal));
+    this.checkpoints = new Resource<Checkpoint[] | null>(null, async (signal) => {
+      const path = `${this.path}/checkpoints`;
+      return (await get<{ data: Checkpoint[] }>(path, signal)).data.reverse();
+    });
+    this.evaluations = new EvaluationList(this.path, abort, () => this.readAgain());
+  }
 
   get path() {
     return `/v1/jobs/${this.id}`;
   }
 
   async load() {
-    const job = await get<Job>(this.path, this.abort);
-    this.job.value = job;
+    await this.job.read(this.abort);
+    const job = this.job.value!;
     this.seen = job.last_seq;
     this.readEstimate(job);
     await Promise.all([
       this.readMetrics(),
       this.readPast(job.last_seq),
-      this.readCheckpoints(),
-      this.readEvaluations(),
+      this.checkpoints.read(this.abort),
+      this.evaluations.read(),
     ]);
     this.isLoading.value = false;
+    this.evaluations.watch();
     if (!isFinal(job)) this.watch();
   }
 
@@ -112,6 +115,7 @@ export class JobStore {
   // at equal distances first, because finding the extreme values takes the service more time.
   async readMetrics() {
     const job = this.job.value!;
+    this.measured = job.last_seq;
     const names = Object.keys(job.metrics?.values ?? {});
     names.sort((a, b) => Number(b.endsWith("/loss")) - Number(a.endsWith("/loss")));
     if (!names.length) return;
@@ -167,35 +171,15 @@ export class JobStore {
     }
   }
 
-  async readCheckpoints() {
-    const { data } = await get<{ data: Checkpoint[] }>(`${this.path}/checkpoints`, this.abort);
-    this.checkpoints.value = [...data].reverse();
+  private readCheckpoints() {
+    persist(() => this.checkpoints.read(this.abort), this.abort).catch(() => {});
   }
 
-  async readEvaluations() {
-    const [tasks, rows] = await Promise.all([
-      get<{ data: EvaluationTask[] }>("/v1/evaluations", this.abort),
-      get<{ data: Evaluation[] }>(`${this.path}/evaluations`, this.abort),
-    ]);
-    const wereOpen = this.evaluations.value.filter((row) => !isFinal(row));
-    this.tasks.value = tasks.data;
-    this.evaluations.value = rows.data;
-    const isOpen = (id: string) => rows.data.some((row) => row.id === id && !isFinal(row));
-    if (wereOpen.some(({ id }) => !isOpen(id))) await this.readAgain();
-    if (!rows.data.every(isFinal) && !this.abort.aborted) {
-      setTimeout(() => this.readEvaluations().catch(() => {}), EVALUATION_MILLISECONDS);
-    }
-  }
-
-  // Reads the job and its metrics again, because a score is a metric with a name that may be new.
+  // Reads the job, and its metrics if there are new events: a score is a metric with a name that may
+  // be new.
   private async readAgain() {
-    this.job.value = await get<Job>(this.path, this.abort);
-    await this.readMetrics();
-  }
-
-  async evaluate(checkpoint: string, task: string) {
-    await post(`${this.path}/checkpoints/${checkpoint}/evaluations`, { task });
-    await this.readEvaluations();
+    await this.readJob();
+    if (this.job.value!.last_seq !== this.measured) await this.readMetrics();
   }
 
   // Submits a job that fine-tunes the checkpoint on all tasks of a folder; returns its id.
@@ -256,6 +240,13 @@ export class JobStore {
     ];
   }
 
+  private async readJob() {
+    const before = this.job.value?.status;
+    await this.job.read(this.abort);
+    const { name, status } = this.job.value!;
+    if (before !== status) announce(`${name}: ${status}`);
+  }
+
   // Refreshes the job at most once a second, however many events arrive.
   private async look() {
     if (this.isLooking) {
@@ -266,11 +257,8 @@ export class JobStore {
     try {
       do {
         this.lookAgain = false;
-        const before = this.job.value?.status;
-        const job = await get<Job>(this.path, this.abort);
-        this.job.value = job;
-        if (before !== job.status) announce(`${job.name}: ${job.status}`);
-        await new Promise((wake) => setTimeout(wake, LOOK_MILLISECONDS));
+        await this.readJob();
+        await wait(LOOK_MILLISECONDS, this.abort);
       } while (this.lookAgain && !this.abort.aborted);
     } catch {
       // the stream reports a lost connection
@@ -283,35 +271,35 @@ export class JobStore {
     this.seen = event.seq;
     this.keep(event);
     if (event.type === "metrics") this.changed();
-    if (event.type === "checkpoint") this.readCheckpoints().catch(() => {});
+    if (event.type === "checkpoint") this.readCheckpoints();
     this.look();
   }
 
+  // Follows the job until it is final. A job that was queued again has further events.
   async watch() {
     if (this.isWatching) return;
     this.isWatching = true;
     try {
-      this.seen = await follow(this.id, this.seen, (event) => this.onEvent(event), this.abort);
+      do {
+        this.seen = await follow(this.id, this.seen, (event) => this.onEvent(event), this.abort);
+        await persist(() => this.readJob(), this.abort);
+      } while (!this.abort.aborted && !isFinal(this.job.value!));
     } catch (error) {
       const message = `This page is no longer updated: ${(error as Error).message}`;
       this.warn("refused stream", { message, times: 1, time: Date.now(), ...LOCAL });
-      return;
     } finally {
       this.isWatching = false;
     }
-    if (this.abort.aborted) return;
-    await this.look();
-    if (this.job.value && !isFinal(this.job.value)) this.watch(); // the job was queued again
   }
 
   async label(labels: Labels | null) {
-    if (labels) this.job.value = await label(this.job.value!, labels);
+    if (labels) await this.job.write(() => label(this.job.value!, labels));
   }
 
   async act(action: Action) {
     try {
-      this.job.value = await act(this.job.value!, action);
-      announce(`${action}: ${this.job.value.status}`);
+      const job = await this.job.write(() => act(this.job.value!, action));
+      announce(`${action}: ${job!.status}`);
     } catch (error) {
       if ((error as Error).name === "AbortError") return;
       const { message } = error as Error;

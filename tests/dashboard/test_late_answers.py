@@ -224,6 +224,31 @@ def test_the_late_answer_to_a_read_does_not_undo_a_new_name(tab, running):
     assert heading.inner_text() == "a new name"
 
 
+def test_the_late_answer_to_a_list_does_not_restore_an_archived_job(tab, service):
+    job = service.submit({"preset": "sample", "name": "to be archived"})
+    service.http.post(f"/v1/jobs/{job['id']}/cancel")
+    page = tab.open("#/?search=to+be+archived")
+    row = page.get_by_role("row", name=job["id"][:8])
+    row.get_by_role("checkbox").check()
+    held = []
+
+    def answer(route):  # holds the first list, answers the second, and holds all others
+        number = len(held)
+        held.append((route, None if number else route.fetch()))
+        if number == 1:
+            route.continue_()
+
+    page.route(re.compile(r"/v1/jobs\?.*search="), answer)
+    wait_in_page(page, lambda: held, "a list with the job")
+    page.get_by_role("button", name="Archive", exact=True).click()
+    expect(row).to_have_count(0)
+    route, response = held[0]
+    with page.expect_event("requestfinished", lambda one: one == route.request):
+        route.fulfill(response=response)
+    settle(page)
+    assert row.count() == 0
+
+
 def test_the_end_of_a_run_is_read_at_once(tab, service, running):
     page = tab.open(f"#/jobs/{running['id']}")
     wait_in_page(page, lambda: points(page) >= 2, "a curve")

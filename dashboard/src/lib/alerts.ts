@@ -27,9 +27,16 @@ export function markRead() {
   localStorage.setItem(KEY, newest);
 }
 
+let sent = 0;
+let shown = 0;
+
 export async function lookForAlerts(abort?: AbortSignal) {
+  sent += 1;
+  const number = sent;
   const page = await peek<{ data: Alert[] }>("/v1/alerts", abort);
-  if (page) alerts.value = page.data;
+  if (!page || number < shown) return; // the drawer has requested them again in the meantime
+  shown = number;
+  alerts.value = page.data;
 }
 
 export async function watchAlerts(abort: AbortSignal) {

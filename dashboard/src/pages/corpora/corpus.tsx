@@ -1,7 +1,8 @@
 // One corpus: its sources, what cleaning drops, and its lines before and after cleaning.
 
-import { useRef, useState } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import { get, remove } from "../../api/client.ts";
+import { Resource } from "../../api/resource.ts";
 import { poll } from "../../api/stream.ts";
 import { bytes, count, exact, percent } from "../../lib/format.ts";
 import { isTrainingText } from "../../lib/texts.ts";
@@ -31,16 +32,25 @@ interface Corpus extends Summary {
 export function CorpusPage({ name }: { name: string }) {
   useTitle(name);
   const path = `/v1/datasets/${encodeURIComponent(name)}`;
-  const [corpus, setCorpus] = useState<Corpus | null>(null);
+  const resource = useMemo(
+    () => new Resource<Corpus | null>(null, (signal) => get<Corpus>(path, signal)),
+    [path],
+  );
+  const corpus = resource.value;
   const look = useRef(async () => {});
   const { error, again } = useTask(
     (signal) => {
-      look.current = async () => setCorpus(await get<Corpus>(path, signal));
+      look.current = () => resource.read(signal);
       return poll(() => look.current(), signal, LOOK_MILLISECONDS);
     },
-    [name],
+    [resource],
   );
   if (error) return <Failure error={error} again={again} />;
+  const drop = async (file: string) => {
+    if (!(await ask(`Remove ${file}?`, { confirm: "Remove", danger: true }))) return;
+    await resource.change(() => remove(`${path}/files/${encodeURIComponent(file)}`));
+    await look.current();
+  };
   const erase = async () => {
     const detail = "All its files are deleted. Jobs that have ended keep their checkpoints.";
     if (!(await ask(`Delete ${name}?`, { detail, confirm: "Delete", danger: true }))) return;
@@ -56,7 +66,7 @@ export function CorpusPage({ name }: { name: string }) {
       </PageHead>
       <div class="stack">
         {corpus && <Size corpus={corpus} />}
-        {corpus && <Words corpus={corpus} path={path} look={() => look.current()} />}
+        {corpus && <Words corpus={corpus} drop={drop} />}
         {corpus?.cleaning && <CleaningReport cleaning={corpus.cleaning} />}
         {corpus?.cleaning && <DocumentLengths sources={corpus.cleaning.sources} />}
         {corpus && <AllLines files={corpus.files} />}
@@ -104,17 +114,12 @@ function Size({ corpus }: { corpus: Corpus }) {
 
 interface WordsProps {
   corpus: Corpus;
-  path: string;
-  look: () => Promise<void>;
+  // Removes a file.
+  drop: (file: string) => Promise<void>;
 }
 
-function Words({ corpus, path, look }: WordsProps) {
+function Words({ corpus, drop }: WordsProps) {
   const most = Math.max(1, ...corpus.files.map(({ words }) => words));
-  const drop = async (name: string) => {
-    if (!(await ask(`Remove ${name}?`, { confirm: "Remove", danger: true }))) return;
-    await remove(`${path}/files/${encodeURIComponent(name)}`);
-    await look();
-  };
   return (
     <Card title="Words by source">
       <div class="bars">

@@ -27,7 +27,8 @@ export class JobList {
   cursors = signal<string[]>([]);
   chosen = signal<Map<string, Job>>(new Map());
   curves = signal<Map<string, Curve>>(new Map());
-  private asked = "";
+  private sent = 0;
+  private shown = 0;
 
   async look(query: Query, abort: AbortSignal) {
     const parameters = new URLSearchParams({ limit: String(needsAll(query) ? ALL : PAGE) });
@@ -38,10 +39,12 @@ export class JobList {
     parameters.set("archived", query.archived ? "true" : "false");
     const cursor = this.cursors.value.at(-1);
     if (cursor && !needsAll(query)) parameters.set("after", cursor);
-    const asked = parameters.toString();
-    this.asked = asked;
-    const answer = await get<JobPage>(`/v1/jobs?${asked}`, abort);
-    if (abort.aborted || this.asked !== asked) return;
+    this.sent += 1;
+    const number = this.sent;
+    const answer = await get<JobPage>(`/v1/jobs?${parameters}`, abort);
+    // An action on jobs requests the list again, while an older request may still run.
+    if (abort.aborted || number < this.shown) return;
+    this.shown = number;
     this.jobs.value = answer.data;
     this.sort.value = query.sort;
     this.counts.value = answer.counts;

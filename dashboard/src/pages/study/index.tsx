@@ -1,8 +1,8 @@
 // A study: the table of its conditions, its jobs, and the actions on the study.
 
-import { signal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { download, get, post } from "../../api/client.ts";
+import { Resource } from "../../api/resource.ts";
 import { poll } from "../../api/stream.ts";
 import type { Study } from "../../api/types.ts";
 import { when } from "../../lib/format.ts";
@@ -23,23 +23,18 @@ export function StudyPage({ parts: [id] }: PageProps) {
 }
 
 function Loaded({ id }: { id: string }) {
-  const study = useMemo(() => signal<Study | null>(null), [id]);
-  const { error, again } = useTask(
-    (abort) =>
-      poll(async () => {
-        study.value = await get<Study>(`/v1/studies/${id}`, abort);
-      }, abort),
-    [id],
-  );
+  const study = useMemo(() => {
+    const load = (signal: AbortSignal) => get<Study | null>(`/v1/studies/${id}`, signal);
+    return new Resource<Study | null>(null, load);
+  }, [id]);
+  const { error, again } = useTask((abort) => poll(() => study.read(abort), abort), [id]);
   useTitle(study.value?.name ?? "Study");
   if (error) return <Failure error={error} again={again} />;
   if (!study.value) return <p class="soft">Loading…</p>;
-  const show = (changed: Study) => {
-    study.value = changed;
-  };
+  const write = (send: () => Promise<Study>) => study.write(send);
   return (
     <>
-      <Head study={study.value} show={show} />
+      <Head study={study.value} write={write} />
       <div class="stack">
         <Conditions study={study.value} />
         <Members study={study.value} />
@@ -50,15 +45,16 @@ function Loaded({ id }: { id: string }) {
 
 interface Props {
   study: Study;
-  show: (study: Study) => void;
+  // Sends a change of the study, and shows the answer.
+  write: (send: () => Promise<Study>) => Promise<unknown>;
 }
 
-function Head({ study, show }: Props) {
+function Head({ study, write }: Props) {
   const isOver = study.members.every(isFinal);
   const canResume = study.members.some(({ status }) =>
     ["paused", "failed", "cancelled"].includes(status),
   );
-  const run = async (action: "cancel" | "resume") => show(await act(study, action));
+  const run = (action: "cancel" | "resume") => write(() => act(study, action));
   const note = `Study · ${countsText(study.counts)} · seeds ${study.seeds.join(", ")} · created ${when(study.created_at)}`;
   return (
     <PageHead title={study.name} note={note}>
@@ -69,16 +65,17 @@ function Head({ study, show }: Props) {
       >
         CSV
       </Button>
-      <More study={study} show={show} isOver={isOver} />
+      <More study={study} write={write} isOver={isOver} />
     </PageHead>
   );
 }
 
-function More({ study, show, isOver }: Props & { isOver: boolean }) {
+function More({ study, write, isOver }: Props & { isOver: boolean }) {
   const addSeeds = async () => {
     const detail = "The new total number of seeds of each condition, including the existing seeds.";
     const seeds = await askSeeds("Add seeds", detail, study.seeds.length + 1);
-    if (seeds !== null) show(await post<Study>(`/v1/studies/${study.id}/seeds`, { seeds }));
+    if (seeds === null) return;
+    await write(() => post<Study>(`/v1/studies/${study.id}/seeds`, { seeds }));
   };
   return (
     <Menu label="⋯" name="More actions">

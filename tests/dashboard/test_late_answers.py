@@ -249,6 +249,33 @@ def test_the_late_answer_to_a_list_does_not_restore_an_archived_job(tab, service
     assert row.count() == 0
 
 
+def test_a_page_loads_again_if_its_request_was_lost_during_a_restart(tab, finished):
+    lost = []
+
+    def lose(route):  # the check of the connection that follows succeeds
+        if len(lost) == 2:
+            return route.continue_()
+        lost.append(route)
+        return route.abort()
+
+    tab.may_complain = True  # the browser logs the lost requests
+    tab.page.route(re.compile(f"/v1/jobs/{finished[0]['id']}$"), lose)
+    page = tab.open(f"#/jobs/{finished[0]['id']}")
+    expect(page.get_by_role("heading", level=1)).to_have_text(finished[0]["name"])
+
+
+def test_a_page_that_cannot_be_loaded_says_so(tab, finished):
+    tab.may_complain = True  # the browser logs the lost requests
+    path = re.compile(f"/v1/jobs/{finished[0]['id']}$")
+    tab.page.route(path, lambda route: route.abort())
+    page = tab.open(f"#/jobs/{finished[0]['id']}")
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text("This page could not be loaded")
+    page.unroute(path)
+    page.get_by_role("button", name="Try again").click()
+    expect(heading).to_have_text(finished[0]["name"])
+
+
 def test_the_end_of_a_run_is_read_at_once(tab, service, running):
     page = tab.open(f"#/jobs/{running['id']}")
     wait_in_page(page, lambda: points(page) >= 2, "a curve")

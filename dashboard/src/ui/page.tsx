@@ -1,12 +1,14 @@
 // Parts of every page: the heading, loading of data, and the message if loading failed.
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { Refused } from "../api/client.ts";
 import { wait } from "../api/stream.ts";
 import { isConnected } from "../lib/state.ts";
 
 const RETRY_MILLISECONDS = 1500;
+// Number of times that a page is loaded again if a request failed although the service is reachable.
+const MAX_RETRIES = 3;
 
 interface HeadProps {
   title: string;
@@ -47,28 +49,40 @@ export interface Task {
 }
 
 // Runs `work` until the component is removed or `keys` change. If the connection is lost, the page
-// shows this and `work` starts again; any other error is returned.
+// shows this and `work` starts again. The service can be reachable again before the page checks
+// this, so `work` starts again in this case too, a few times. Any other error is returned.
 export function useTask(work: (signal: AbortSignal) => Promise<void>, keys: unknown[]): Task {
   const [error, setError] = useState<Error | null>(null);
   const [attempt, setAttempt] = useState(0);
+  const retries = useRef(0);
   useEffect(() => {
     const controller = new AbortController();
     const { signal } = controller;
     setError(null);
     const fail = async (problem: Error) => {
       if (signal.aborted) return;
-      if (problem instanceof TypeError && !(await isReachable())) {
+      if (!(problem instanceof TypeError)) return setError(problem);
+      if (await isReachable()) retries.current += 1;
+      else {
+        retries.current = 0;
         isConnected.value = false;
-        await wait(RETRY_MILLISECONDS, signal);
-        if (!signal.aborted) setAttempt((number) => number + 1);
-      } else {
-        setError(problem);
       }
+      if (signal.aborted) return;
+      if (retries.current > MAX_RETRIES) return setError(problem);
+      await wait(RETRY_MILLISECONDS, signal);
+      if (!signal.aborted) setAttempt((number) => number + 1);
     };
-    work(signal).catch(fail);
+    const succeed = () => {
+      retries.current = 0;
+    };
+    work(signal).then(succeed, fail);
     return () => controller.abort();
   }, [...keys, attempt]);
-  return { error, again: () => setAttempt((number) => number + 1) };
+  const again = () => {
+    retries.current = 0;
+    setAttempt((number) => number + 1);
+  };
+  return { error, again };
 }
 
 const HEADINGS: Record<number, string> = { 401: "API key required", 404: "Not found" };

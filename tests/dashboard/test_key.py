@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from core.sample import write_sample
 from tests.dashboard.conftest import Tab, points
+from tests.dashboard.settling import settle, wait_in_page
 from tests.system.service import running_service, tiny_spec
 from tests.waiting import wait_for
 
@@ -28,6 +29,10 @@ def tab(locked, browser):
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     opened = Tab(locked, context.new_page())
     opened.may_complain = True  # the browser logs each answer of 401 until it has a key
+    opened.unanswered = set()
+    opened.page.on("request", lambda sent: opened.unanswered.add(sent))
+    for event in ("requestfinished", "requestfailed"):
+        opened.page.on(event, lambda sent: opened.unanswered.discard(sent))
     yield opened
     context.close()
     assert opened.complaints == []
@@ -38,6 +43,9 @@ def dialog(page):
 
 
 def give_key(tab, key=KEY):
+    # The browser would log the late refusal of a request without the key also after `opened`.
+    expect(dialog(tab.page)).to_be_visible()
+    wait_in_page(tab.page, lambda: not tab.unanswered, "the answers to all requests")
     dialog(tab.page).get_by_label("Key").fill(key)
     tab.page.keyboard.press("Enter")
 
@@ -54,6 +62,7 @@ def opened(tab, address):
 
 def test_a_wrong_key_is_refused_in_words_and_the_right_one_holds_for_the_tab(tab):
     page = tab.open("")
+    expect(dialog(page)).to_be_visible()
     expect(dialog(page).get_by_role("alert")).to_have_count(0)
     give_key(tab, "not-the-key")
     expect(dialog(page).get_by_role("alert")).to_contain_text("does not accept this key")
@@ -62,9 +71,14 @@ def test_a_wrong_key_is_refused_in_words_and_the_right_one_holds_for_the_tab(tab
     tab.may_complain = False
     page.reload()
     expect(page.get_by_role("link", name="Train the first model")).to_be_visible()
-    for name, heading in [("New job", "New job"), ("Corpora", "Corpora"), ("System", "System")]:
+    for name, data in [
+        ("New job", "Start from"),
+        ("Corpora", "sample_dev"),
+        ("System", "worker: ok"),
+    ]:
         page.get_by_role("navigation").get_by_role("link", name=name).click()
-        expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+        expect(page.get_by_role("heading", level=1)).to_have_text(name)
+        expect(page.locator("main")).to_contain_text(data)
         expect(dialog(page)).to_have_count(0)
     assert page.evaluate("JSON.stringify([localStorage, document.cookie])").find(KEY) < 0
     other = tab.page.context.new_page()
@@ -81,6 +95,22 @@ def test_without_a_key_the_page_says_so_and_retries_only_on_request(tab):
     give_key(tab)
     expect(page.get_by_role("heading", level=1)).to_have_text("System")
     expect(page.get_by_text("worker: ok")).to_be_visible()
+
+
+def test_a_refusal_that_arrives_after_cancel_does_not_ask_again(tab):
+    late = []
+    tab.page.route("**/v1/system", lambda route: route.continue_() if late else late.append(route))
+    page = tab.open("#/system")
+    wait_in_page(page, lambda: late, "the second request")
+    dialog(page).get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("API key required")
+    with page.expect_event("requestfinished", lambda one: one == late[0].request):
+        late[0].continue_()
+    settle(page)
+    assert dialog(page).count() == 0
+    page.get_by_role("button", name="Try again").click()
+    give_key(tab)
+    expect(page.get_by_role("heading", level=1)).to_have_text("System")
 
 
 def test_with_a_key_a_run_is_followed_and_its_checkpoint_comes(tab, locked):

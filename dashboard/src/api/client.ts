@@ -9,6 +9,8 @@ const KEY = "babylm-key";
 const REVOKE_MILLISECONDS = 60_000;
 
 let asking: Promise<boolean> | null = null;
+// How often the user has declined to give a key.
+let declined = 0;
 
 export class Refused extends Error {
   problem: Problem;
@@ -31,9 +33,12 @@ function authorized(
 }
 
 // Asks the user for another key; returns whether there is one now. `refused` is the key of the
-// refused request (null: it had none). If several requests are refused at the same time, asks once.
-async function anotherKey(refused: string | null): Promise<boolean> {
-  if (sessionStorage.getItem(KEY) !== refused) return true;
+// refused request (null: it had none), and `before` is the value of `declined` when it was sent. Asks
+// once for several requests that are refused: their answers can arrive after the user's decision.
+async function anotherKey(refused: string | null, before: number): Promise<boolean> {
+  const key = sessionStorage.getItem(KEY);
+  if (declined > before) return key !== null && key !== refused;
+  if (key !== refused) return true;
   asking ??= ask("This service requires an API key", {
     detail:
       "The service accepts the keys that its setting BABYLM_API_KEY lists. The browser keeps the key until you close this tab.",
@@ -47,7 +52,10 @@ async function anotherKey(refused: string | null): Promise<boolean> {
   })
     .then((key) => {
       if (key) sessionStorage.setItem(KEY, String(key).trim());
-      else sessionStorage.removeItem(KEY);
+      else {
+        sessionStorage.removeItem(KEY);
+        declined += 1;
+      }
       return Boolean(key);
     })
     .finally(() => {
@@ -67,9 +75,9 @@ async function fetchWithKey(path: string, options: Options, key: string | null) 
 }
 
 export async function request(path: string, options: Options = {}): Promise<Response> {
-  const key = sessionStorage.getItem(KEY);
+  const [key, before] = [sessionStorage.getItem(KEY), declined];
   const response = await fetchWithKey(path, options, key);
-  if (response.status === 401 && (await anotherKey(key))) return request(path, options);
+  if (response.status === 401 && (await anotherKey(key, before))) return request(path, options);
   if (!response.ok) throw new Refused(await problemOf(response));
   return response;
 }

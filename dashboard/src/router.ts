@@ -28,6 +28,14 @@ addEventListener("hashchange", () => {
   route.value = parse();
 });
 
+// Returns a function that says whether the address still has the same page. Work that runs after a
+// delay checks this before it changes the parameters.
+export function currentPage(): () => boolean {
+  const path = ({ page, parts }: Route) => [page, ...parts].join("/");
+  const before = path(route.peek());
+  return () => path(route.peek()) === before;
+}
+
 export function navigate(hash: string) {
   location.hash = hash;
 }

@@ -292,3 +292,39 @@ def test_the_end_of_a_run_is_read_at_once(tab, service, running):
     service.http.post(f"/v1/jobs/{running['id']}/cancel").raise_for_status()
     expect(page.locator(".page-head .status")).to_have_text("cancelled")
     assert streams == []
+
+
+HOLD_TYPING = """
+() => {
+  const timer = window.setTimeout;
+  window.typed = [];
+  window.setTimeout = (work, ms, ...rest) => {
+    if (ms !== 250) return timer(work, ms, ...rest);
+    typed.push(work);
+    return 1e9; // the id of no other timer
+  };
+}
+"""
+"""Holds the delay after typing."""
+
+
+def test_a_filter_applies_if_its_menu_closes_before_the_delay_of_typing(tab, finished):
+    page = tab.open("")
+    page.get_by_role("button", name="Filter", exact=True).click()
+    page.evaluate(HOLD_TYPING)
+    page.get_by_label("Filter by values").fill("seed = 1")
+    page.keyboard.press("Escape")
+    page.evaluate("typed.forEach((work) => work())")
+    expect(page).to_have_url(re.compile("where=seed"))
+
+
+def test_a_search_does_not_change_the_address_of_the_next_page(tab, finished):
+    page = tab.open("")
+    field = page.get_by_label("Search jobs")
+    expect(field).to_be_visible()
+    page.evaluate(HOLD_TYPING)
+    field.fill("tiny")
+    page.get_by_role("navigation").get_by_role("link", name="Corpora").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Corpora")
+    page.evaluate("typed.forEach((work) => work())")
+    expect(page).to_have_url(tab.home + "#/corpora")

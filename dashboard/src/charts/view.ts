@@ -3,7 +3,7 @@
 
 import { effect, signal } from "@preact/signals";
 import type { Axis } from "../lib/series.ts";
-import { route, setParameters } from "../router.ts";
+import { currentPage, setParameters } from "../router.ts";
 
 const SAVED = "chart-view";
 // Minimum time between two changes of the address. Browsers limit the number of changes, and
@@ -42,12 +42,10 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 
 export function changeView(values: Partial<ChartView>) {
   chartView.value = { ...chartView.value, ...values };
-  const { page, parts } = route.value;
+  const isSame = currentPage();
   clearTimeout(timer);
   timer = setTimeout(() => {
-    const here = route.value;
-    const isSame = here.page === page && here.parts.join("/") === parts.join("/");
-    if (isSame) setParameters({ view: viewText(chartView.value) });
+    if (isSame()) setParameters({ view: viewText(chartView.value) });
   }, ADDRESS_MILLISECONDS);
 }
 

@@ -3,6 +3,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { type Job, STATUSES } from "../../api/types.ts";
 import { count } from "../../lib/format.ts";
+import { currentPage } from "../../router.ts";
 import { CheckMenu, Choices, Menu } from "../../ui/controls.tsx";
 import type { Column } from "./columns.tsx";
 import type { Query } from "./query.ts";
@@ -81,20 +82,28 @@ interface SearchProps {
   onChange: (value: string) => void;
 }
 
-// A search field that calls `onChange` after a short pause in typing.
+// A search field that calls `onChange` after a short pause in typing, or when its menu closes.
 function Search({ label, hint, value, onChange }: SearchProps) {
   const field = useRef<HTMLInputElement>(null);
   const timer = useRef<ReturnType<typeof setTimeout>>();
+  const apply = useRef<() => void>();
   useEffect(() => {
     const { current } = field;
     if (current && document.activeElement !== current) current.value = value;
   }, [value]);
-  const onInput = () => {
+  const applyNow = () => {
     clearTimeout(timer.current);
-    timer.current = setTimeout(
-      () => onChange(field.current?.value.trim() ?? ""),
-      TYPING_MILLISECONDS,
-    );
+    apply.current?.();
+    apply.current = undefined;
+  };
+  useEffect(() => applyNow, []);
+  const onInput = (event: Event) => {
+    // The field is gone when its menu closes, so its text is read now.
+    const text = (event.currentTarget as HTMLInputElement).value.trim();
+    const isSame = currentPage();
+    apply.current = () => isSame() && onChange(text);
+    clearTimeout(timer.current);
+    timer.current = setTimeout(applyNow, TYPING_MILLISECONDS);
   };
   return (
     <input

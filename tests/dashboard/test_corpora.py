@@ -103,6 +103,7 @@ def test_a_tokenizer_is_trained_alone_and_compared_with_another(tab, service, fi
     form.get_by_label("Vocabulary size").fill("400")
     form.get_by_role("button", name="Train").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("tokenizer on sample")
+    service.wait(page.url.rpartition("/")[2])
     expect(page.get_by_role("list", name="Stages").get_by_role("listitem")).to_have_count(2)
     expect(page.get_by_role("region", name="Checkpoints")).to_have_count(0)
     page.get_by_role("link", name="Try the tokenizer").click()

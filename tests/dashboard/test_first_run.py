@@ -91,20 +91,23 @@ def test_official_files_are_added_and_the_others_are_named(tab, service, tmp_pat
     page.get_by_label("Files to upload").set_input_files(tmp_path / "broken.jsonl")
     expect(page.get_by_role("alert")).to_contain_text("broken.jsonl, line 1")
     tab.may_complain = False
-    page.get_by_label("Files to upload").set_input_files(sorted(folder.iterdir()))
-    expect(row).to_contain_text("file")
+    files = sorted(folder.iterdir())
+    page.get_by_label("Files to upload").set_input_files(files)
+    expect(row).to_contain_text(f"{len(files)} files")  # only after the last upload
     expect(row).not_to_contain_text("missing")
+    page.goto("about:blank")
     shutil.rmtree(service.runs_dir.parent / "data" / "evaluations" / "blimp_fast")
 
 
 @pytest.fixture
-def failed(service):
-    """A job that failed because its text was removed."""
+def failed(service, running):
+    """A job that failed because its text was removed while it waited for the running job."""
     path = "/v1/datasets/one_line/files?name=text.txt"
     service.http.post(path, content=b"The dog sleeps.\n").raise_for_status()
     data = {"dataset": "one_line", "validation": None}
     job = service.submit(tiny_spec(max_steps=6) | {"data": data, "name": "without text"})
-    shutil.rmtree(service.runs_dir.parent / "data" / "one_line", ignore_errors=True)
+    shutil.rmtree(service.runs_dir.parent / "data" / "one_line")
+    service.http.post(f"/v1/jobs/{running['id']}/cancel").raise_for_status()
     return service.wait(job["id"])
 
 
@@ -121,6 +124,7 @@ def test_alerts_of_all_jobs_lead_to_their_place(tab, failed):
     assert violations(page) == []
     page.keyboard.press("Escape")
     expect(drawer).to_be_hidden()
+    expect(page).to_have_url(re.compile("#/corpora$"))  # changes only after the drawer is hidden
     page.goto(page.url.split("?")[0] + "?drawer=alerts")  # a link restores the drawer
     expect(drawer).to_be_visible()
     alert.press("Enter")
@@ -139,6 +143,7 @@ def test_a_failed_job_leads_to_its_missing_text_and_back(tab, service, failed, t
     page.get_by_label("Files to upload").set_input_files(tmp_path / "text.txt")
     expect(page.get_by_role("heading", level=1)).to_have_text("without text")
     page.get_by_role("button", name="Retry").click()
+    service.wait(failed["id"], until={"succeeded"})
     expect(page.get_by_role("button", name="Download model")).to_be_visible()
     page = tab.open("#/corpora/one_line")
     page.get_by_role("link", name="Jobs on this text").click()

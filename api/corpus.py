@@ -47,7 +47,7 @@ class Words:
     is_exact: bool
 
 
-def read_while_files_go(read: Callable[[], Result]) -> Result:
+def retry_if_removed(read: Callable[[], Result]) -> Result:
     """The result of `read`, repeated if a file is removed between the listing and its reading.
 
     Raises:
@@ -279,6 +279,6 @@ def check_tokenizer(session: Session, spec: JobSpec) -> None:
 
 def _has_text(folder: Path) -> bool:
     try:
-        return bool(read_while_files_go(lambda: find_source_files(folder)))
+        return bool(retry_if_removed(lambda: find_source_files(folder)))
     except CorpusMissing:
         return False

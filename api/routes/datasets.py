@@ -17,10 +17,10 @@ from api.corpus import (
     corpus_words,
     dataset_files,
     dataset_names,
-    read_while_files_go,
     refuse_in_use,
     remove_dataset,
     remove_file,
+    retry_if_removed,
 )
 from api.deps import Context, InContext, Reading
 from api.description import problems
@@ -76,7 +76,7 @@ def list_datasets(context: InContext, session: Reading) -> DatasetPage:
     data = []
     for name in dataset_names(context.settings.data_dir):
         with suppress(CorpusMissing):  # removed since the list of names was read
-            data.append(read_while_files_go(partial(_read_summary, name, context, session)))
+            data.append(retry_if_removed(partial(_read_summary, name, context, session)))
     return DatasetPage(data=data)
 
 
@@ -87,7 +87,7 @@ def show_dataset(name: DatasetName, context: InContext) -> DatasetRead:
     The first request starts the cleaning of the whole dataset in the short worker; `cleaning` gives
     its status and progress. A later job with the default cleaning options reuses the clean text.
     """
-    return read_while_files_go(lambda: _read(name, context))
+    return retry_if_removed(lambda: _read(name, context))
 
 
 def _read(name: str, context: Context) -> DatasetRead:

@@ -13,7 +13,7 @@ async def refuse_unknown_parameters(request: Request) -> None:
     """Raises a 422 problem that names the unknown parameters and the known ones."""
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or not route.include_in_schema:
-        return  # a hidden route only answers 405
+        return  # a page, which reads its parameters itself, or a route that only answers 405
     known = _parameters(route.dependant)
     unknown = [name for name in request.query_params if name not in known]
     if not unknown:

@@ -1,4 +1,4 @@
-"""Bodies of the playground: streamed text, and surprisal by token."""
+"""Request and response bodies of the playground: streamed text, surprisal of each token."""
 
 from pydantic import ConfigDict
 

@@ -163,7 +163,7 @@ class BrokerUnavailable(JobsError):
 
 
 class Fenced(JobsError):
-    """The attempt no longer holds the job, which is in a newer attempt or is not running."""
+    """The attempt may no longer change the job: a newer one runs it, or the job does not run."""
 
     code = "fenced"
 
@@ -178,8 +178,8 @@ class PlacementTaken(JobsError):
 
     def __init__(self, job_id: str, slurm_id: str | None) -> None:
         super().__init__(
-            f"Slurm job {slurm_id} ends without claiming job {job_id}: another Slurm job was "
-            "submitted for this attempt, or the attempt is already over"
+            f"Slurm job {slurm_id} ends and does not run job {job_id}: another Slurm job was "
+            "submitted for the same attempt of the job, or that attempt is over"
         )
 
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 KEYS_PER_TOKEN = 128
 """The constant K of the cost model, by which `_joins` decides whether a sequence joins a row: a row
-of n tokens takes a time proportional to n (K + n). K stands for the work per token that does not
-depend on the length of the row, and n for attention, which compares each token with all tokens of
-the row. With a larger K, more sequences join a row: there are fewer tokens in all, but each token
-is compared with more tokens. BLiMP has 1,208,000 tokens without packing. With packing, it has
-811,000 tokens for K = 64, 784,000 for K = 128 and 745,000 for K = 1024, and each token is compared
-with 27, 38 or 140 tokens (benchmarks/README.md)."""
+of n tokens takes a time proportional to n (K + n). In the brackets, K is the work per token that
+does not depend on the length of the row, and n is the work per token of attention, which compares
+the token with all n tokens of the row. With a larger K, more sequences join a row: there are fewer
+tokens in all, but each token is compared with more tokens. BLiMP has 1,208,000 tokens without
+packing. With packing, it has 811,000 tokens for K = 64, 784,000 for K = 128 and 745,000 for K =
+1024, and each token is compared with 27, 38 or 140 tokens (benchmarks/README.md)."""
 LONGEST_ROW = 4096
 """Maximum number of tokens of a row with branches. An attention mask has the square of this number
 of entries."""
@@ -77,8 +77,8 @@ class Encoded:
 def encode(tokenizer: object, texts: Sequence[str], lengths: Sequence[int]) -> list[Encoded]:
     """Tokenizes texts, and finds the tokens that are scored.
 
-    `lengths` has a number of characters for each text. The tokens that overlap this number of
-    characters at the end of the text are scored. The tokenizer adds its default special tokens
+    `lengths` gives for each text the number of characters at its end that are scored. A token is
+    scored if it overlaps these characters. The tokenizer adds its default special tokens
     (official pipeline: dataset.py, `process_causal_sentences`).
     """
     if not texts:
@@ -151,7 +151,7 @@ def tail_chain(
 
 
 def pack_rows(chains: Iterable[Chain], *, branches: bool) -> list[Row]:
-    """Rows that compute all chains, in ascending order of length.
+    """Packs all chains into rows; returns the rows, the shortest first.
 
     Args:
         chains: The token sequences, in any order.
@@ -161,9 +161,9 @@ def pack_rows(chains: Iterable[Chain], *, branches: bool) -> list[Row]:
     rows: list[Row] = []
     previous = array("i")
     path: list[int] = []  # indices of the tokens of `previous` in the last row
-    # In byte order, chains with the same first tokens follow each other, the shortest first. Of all
-    # chains that precede a chain in this order, the previous one shares the most first tokens with
-    # it, so the loop compares each chain only with the previous one.
+    # In byte order, chains with the same first tokens follow each other, the shortest first. No
+    # earlier chain has a longer common prefix with a chain than the one directly before it, so one
+    # comparison per chain is enough.
     for chain in sorted(chains, key=lambda chain: chain.ids[:-1].tobytes()):
         ids = chain.ids[:-1]
         common = _common(previous, ids)

@@ -28,7 +28,7 @@ class _Tally:
     phenomenon: str | None = None
 
     def add(self, margin: float) -> None:
-        """Counts an item. `margin` is the first candidate's sum minus the best other sum."""
+        """Counts an item. `margin` is the right candidate's sum minus the best other sum."""
         self.items += 1
         self.right += margin > 0.0
         self.ties += margin == 0.0
@@ -256,7 +256,7 @@ def _headline(kind: ItemKind, scores: dict[str, float]) -> float:
 
 
 def _gain(outcome: Floats, columns: Sequence[Floats], surprisal: Floats) -> float:
-    """Share of the residual variance of the baseline that `surprisal` explains in addition.
+    """Share of the variance that the baseline does not explain and `surprisal` explains.
 
     The baseline regresses `outcome` on `columns` and their pairwise products. Rows with a missing
     value are left out.

@@ -43,7 +43,7 @@ def test_a_file_uploaded_in_parts_appears_when_it_is_complete(client, settings):
     assert (first.json()["received"], first.json()["files"]) == (50_000, [])
     assert client.get("/v1/datasets/mine").status_code == 404
     assert client.get("/v1/datasets/mine/uploads").json() == [{"name": "a.txt", "received": 50_000}]
-    # After a lost answer the client sends the same piece again.
+    # If an answer is lost, the client sends bytes again that the service already has.
     assert piece(client, "a.txt", TEXT, 20_000, 50_000).json()["received"] == 50_000
     last = piece(client, "a.txt", TEXT, 50_000, len(TEXT))
     assert (last.status_code, last.json()["files"]) == (201, ["a.txt"])
@@ -141,8 +141,8 @@ def test_concurrent_uploads_leave_one_complete_file(app, client, settings):
 def test_a_part_that_another_sender_finished_meanwhile_is_no_error(client, settings):
     folder = settings.uploads_folder / "other"
     folder.mkdir(parents=True)
-    # A link without a target: the part is in the list of files but cannot be opened, as if another
-    # sender had published it in between.
+    # A broken link acts as the file of another sender that is published after the service lists the
+    # folder and before it opens the file.
     (folder / "b.txt.part").symlink_to("published-since")
     assert send(client, "a.txt", TEXT).status_code == 201
 
@@ -178,14 +178,14 @@ def test_a_wrong_checksum_is_refused_and_leaves_nothing(client, settings):
 @pytest.mark.parametrize(
     "name", ["a.exe", "../a.txt", "a/b.txt", ".txt", "a.txt\n", "", "a.tar.xz"]
 )
-def test_a_file_name_of_no_use_is_refused(client, settings, name):
+def test_an_invalid_file_name_is_refused(client, settings, name):
     before = tree(settings.data_dir)
     assert send(client, name, TEXT).status_code == 422
     assert tree(settings.data_dir) == before
 
 
 @pytest.mark.parametrize("dataset", ["evaluations", "..", "%2e%2e", ".hidden", "a%0a", "%00"])
-def test_a_dataset_name_of_no_use_is_refused(raw, settings, dataset):
+def test_an_invalid_dataset_name_is_refused(raw, settings, dataset):
     before = tree(settings.data_dir)
     answer = raw.send("POST", f"/v1/datasets/{dataset}/files?name=a.txt", TEXT)
     assert answer.status in (404, 422)
@@ -226,7 +226,7 @@ def test_a_file_beyond_the_limit_is_refused(settings):
     assert not any(path.startswith("mine/") and path != "mine/c.txt" for path in left)
 
 
-def test_an_upload_needs_no_json_and_other_routes_keep_their_limit(client):
+def test_an_upload_is_no_json_and_may_be_larger_than_other_bodies(client):
     answer = send(client, "a.txt", b"x y\n" * (1 << 19), headers={"Content-Type": "text/plain"})
     assert answer.status_code == 201
     assert client.post("/v1/jobs", content=b"x" * (1 << 21)).status_code == 413

@@ -76,7 +76,7 @@ def test_the_prose_is_plain():
     assert rate(all_prose()) <= LIMIT
 
 
-def test_written_documents_have_none_of_the_patterns():
+def test_handwritten_documents_have_none_of_the_patterns():
     """Leaves out generated pages: they repeat text of the code, which the test above covers."""
     texts = {path.relative_to(ROOT): path.read_text("utf-8") for path in tracked_documents()}
     generated = {path for path, text in texts.items() if GENERATED in text}

@@ -16,7 +16,7 @@ def positions(database, *job_ids: str) -> dict[str, int]:
         return queue_positions(session, [get_job(session, each) for each in job_ids])
 
 
-def test_positions_are_those_in_which_the_jobs_are_claimed(database, new_job):
+def test_positions_match_the_order_in_which_jobs_are_claimed(database, new_job):
     dice = random.Random(17)
     job_ids = [new_job(priority=dice.choice((-1, 0, 0, 0, 5))) for _ in range(40)]
     pages = [dice.sample(job_ids, size) for size in (1, 1, 2, 5, 40)]

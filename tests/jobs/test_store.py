@@ -34,7 +34,7 @@ def test_a_new_job_is_queued_and_its_first_event_has_this_status(database, new_j
     assert statuses(database, job_id) == [(1, "queued")]
 
 
-def test_the_same_key_and_request_make_one_job_and_another_request_is_refused(database):
+def test_an_idempotency_key_makes_one_job_and_is_refused_for_a_different_request(database):
     other = JobSpec.model_validate({"preset": "olmo2-10m"}).resolve()
     with database.write() as session:
         first, is_new = create_job(session, SPEC, idempotency_key="key")
@@ -69,7 +69,9 @@ def test_cancel_of_a_queued_job_never_starts_it(database, new_job, job_of):
     assert statuses(database, job_id) == [(1, "queued"), (2, "cancelled")]
 
 
-def test_cancel_and_pause_of_a_running_job_are_requests_with_a_time(database, new_job, job_of):
+def test_a_cancel_or_pause_of_a_running_job_records_the_time_of_the_request(
+    database, new_job, job_of
+):
     job_id = new_job()
     with database.write() as session:
         claim_next(session, "worker")

@@ -25,7 +25,7 @@ export function wait(milliseconds: number, signal?: AbortSignal): Promise<void> 
   });
 }
 
-// Returns after a lost connection, which the page then shows; throws any other error.
+// Shows the user a lost connection; throws any other error.
 function report(error: unknown) {
   const status = error instanceof Refused ? (error.problem.status ?? 0) : null;
   if (status === null ? !(error instanceof TypeError) : status < 500) throw error;

@@ -37,7 +37,7 @@ def measured(**later: float) -> TimeLeft:
         (100, 0, 0, 0),
     ],
 )
-def test_validations_and_saves_that_are_due_count(step, steps, validations, saves):
+def test_the_time_left_includes_validations_and_saves(step, steps, validations, saves):
     assert measured().seconds(step) == steps * 1.0 + validations * 10.0 + saves * 5.0
 
 
@@ -45,5 +45,5 @@ def test_the_stages_after_training_count():
     assert measured(later_validations=2.5, later_saves=1.0).seconds(100) == 2.5 * 10.0 + 5.0
 
 
-def test_nothing_is_left_where_nothing_was_measured():
+def test_without_measurements_the_time_left_is_zero():
     assert TimeLeft(PLAN, later_saves=1.0).seconds(0) == 0.0

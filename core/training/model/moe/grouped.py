@@ -26,7 +26,8 @@ class Groups:
     """The layout of M rows that are sorted by expert."""
 
     places: Tensor
-    """(N k,) for each sorted row, its index in the layout. Indices of padding rows do not occur."""
+    """(N k,) for each sorted row, its index among the M rows of the layout. The indices of padding
+    rows do not occur."""
     ends: Tensor
     """(E,) int32: index after the last row of each expert."""
     is_padded: bool
@@ -141,7 +142,7 @@ class GroupedMlp(torch.autograd.Function):
         # For each group, rows^T times upstream is one matrix (I, O). The result is (E, I, O).
         grad_down = functional.grouped_mm(product.T, upstream, offs=ends)
         grad_gate_up = functional.grouped_mm(rows.T, grad_both, offs=ends)
-        # The gradient of an expert without tokens is a product over no rows, which is zero.
+        # For an expert without tokens, the gradient is a sum over no rows, so it is zero.
         return grad_rows, grad_gate_up.float(), grad_down.float(), None, None
 
 
@@ -150,9 +151,9 @@ class ExpertMlp(torch.autograd.Function):
 
     In a small model with 16 experts, the experts' matrices cause most of the memory traffic of a
     step. So a matrix is rounded to the dtype of the rows only when it is used, and its gradient is
-    written only once. Autograd would sum the gradients of views, and so read and write the
-    gradients of all matrices once per expert. The forward pass keeps the rows, and the product of
-    the rows and `gate_up`. The backward pass recomputes the rest.
+    written only once. Autograd would see a view of all matrices for each expert. For each view, it
+    would add a gradient of the size of all matrices. The forward pass keeps the rows, and the
+    product of the rows and `gate_up`. The backward pass recomputes the rest.
     """
 
     @staticmethod

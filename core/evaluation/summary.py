@@ -236,10 +236,14 @@ def _correlation(
 
 
 def _share_of_first(values: Sequence[float]) -> float:
-    """Softmax probability of the first candidate."""
-    highest = max(values)
-    weights = [math.exp(value - highest) for value in values]
-    return weights[0] / sum(weights)
+    """Softmax probability of the first candidate, in float32 as in the official pipeline.
+
+    Near 1, float32 rounds close probabilities to the same number. These items are ties in the rank
+    correlation, so float64 would give another score.
+    """
+    sums = np.asarray(values, dtype=np.float32)
+    weights = np.exp(sums - sums.max())
+    return float(weights[0] / weights.sum())
 
 
 def _headline(kind: ItemKind, scores: dict[str, float]) -> float:

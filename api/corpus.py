@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -78,9 +79,10 @@ def dataset_files(data_dir: Path, name: str) -> list[SourceFile]:
     Raises:
         CorpusMissing: If there is no such dataset.
     """
-    if not NAME.match(name) or not _has_text(data_dir / name):
-        raise CorpusMissing(f"there is no dataset {name!r}")
-    return find_source_files(data_dir / name)
+    if NAME.match(name):
+        with suppress(CorpusMissing):
+            return retry_if_removed(lambda: find_source_files(data_dir / name))
+    raise CorpusMissing(f"there is no dataset {name!r}")
 
 
 def file_words(file: SourceFile) -> Words:

@@ -1,11 +1,12 @@
 """Checks the specs of training jobs. Every route that creates such jobs calls these functions."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from sqlmodel import Session
 
-from api.corpus import check_corpus, check_tasks, check_tokenizer
+from api.corpus import check_corpus, check_tasks, check_tokenizer, retry_if_removed
 from api.tokenizer_files import with_existing_tokenizer
 from api.warm_start import check_init_from
 from core.spec.job import JobSpec
@@ -33,7 +34,7 @@ def complete_specs(specs: Sequence[JobSpec], data_dir: Path) -> list[JobSpec]:
     for spec in completed:
         require_possible(spec)
     for spec in _distinct(completed, "data"):
-        check_corpus(spec, data_dir)
+        retry_if_removed(partial(check_corpus, spec, data_dir))
     for spec in _distinct(completed, "evaluation"):
         check_tasks(spec, data_dir)
     return completed

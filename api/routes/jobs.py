@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from sqlmodel import Session, col
 
-from api.corpus import clean_report, corpus_words, dataset_files
+from api.corpus import clean_report, corpus_words, dataset_files, retry_if_removed
 from api.deps import Context, IdempotencyKey, InContext, JobId, Reading
 from api.description import Responses, problems
 from api.errors import MAX_NAME, Problem, shortened
@@ -98,7 +98,7 @@ def estimate_job(
         needs = estimate_finetune(resolved, request.tasks, rates=rates)
     else:
         resolved = with_existing_tokenizer(spec.resolve(), context.settings.data_dir)
-        found, warnings = _words(resolved, context)
+        found, warnings = retry_if_removed(lambda: _words(resolved, context))
         words = words if found is None else found
         with context.database.read() as session:
             warnings += warm_start_warnings(session, resolved, context.settings)

@@ -7,7 +7,7 @@ import pytest
 
 from core.corpus.stage import clean_corpus
 from jobs.short_tasks import short_task_of_dataset, succeed_short_task
-from tests.api.conftest import TEXT
+from tests.api.conftest import SPEC, TEXT
 from tests.api.short import ShortWorker
 
 
@@ -67,7 +67,7 @@ def remove_at_listing(monkeypatch, number, folder, path):
 
 def test_a_dataset_that_is_removed_while_it_is_read_does_not_exist(client, settings, monkeypatch):
     folder = settings.data_dir / "words"
-    remove_at_listing(monkeypatch, 3, folder, folder)
+    remove_at_listing(monkeypatch, 2, folder, folder)
     answer = client.get("/v1/datasets/words")
     assert (answer.status_code, answer.json()["code"]) == (404, "corpus_missing")
 
@@ -76,16 +76,34 @@ def test_a_file_that_is_removed_while_its_dataset_is_read_is_left_out(
     client, settings, monkeypatch
 ):
     folder = settings.data_dir / "words"
-    remove_at_listing(monkeypatch, 3, folder, folder / "childes.train")
+    remove_at_listing(monkeypatch, 2, folder, folder / "childes.train")
     answer = client.get("/v1/datasets/words")
     assert [file["name"] for file in answer.json()["files"]] == ["gutenberg.train"]
 
 
 def test_a_dataset_that_is_removed_while_all_are_listed_is_left_out(client, settings, monkeypatch):
     folder = settings.data_dir / "words"
-    remove_at_listing(monkeypatch, 3, folder, folder)
+    remove_at_listing(monkeypatch, 2, folder, folder)
     answer = client.get("/v1/datasets")
     assert [each["name"] for each in answer.json()["data"]] == ["words_dev"]
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/estimate"])
+def test_a_file_that_is_removed_while_a_spec_is_checked_does_not_fail_the_request(
+    client, settings, monkeypatch, path
+):
+    removed = settings.data_dir / "words" / "childes.train"
+    opening = Path.open
+
+    def remove_and_open(self, *args, **options):
+        if self == removed and self.exists():  # another client removes it after it was listed
+            self.unlink()
+        return opening(self, *args, **options)
+
+    monkeypatch.setattr(Path, "open", remove_and_open)
+    answer = client.post(path, json=SPEC)
+    assert answer.is_success, answer.text
+    assert not removed.exists()
 
 
 def test_a_dataset_shows_lines_before_and_after_cleaning(client):
@@ -202,8 +220,6 @@ def test_a_folder_that_was_linked_in_is_only_unlinked(client, settings, tmp_path
 def test_an_estimate_counts_cleaned_words_with_and_without_a_report(
     client, world, settings, tmp_path
 ):
-    from tests.api.conftest import SPEC
-
     before = client.post("/v1/jobs/estimate", json=SPEC).json()["words"]
     client.get("/v1/datasets/words")
     with ShortWorker(world, make_report(settings, tmp_path)):

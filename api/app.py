@@ -98,7 +98,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     app.include_router(pages.router)
     folder = str(files("dashboard") / "dist")
     app.mount("/static", CompressedFiles(directory=folder), name="static")
-    # The middleware that is added last sees a request first: admission, then gate, then sharing.
+    # The middleware that is added last runs first: admission, then gate, then sharing.
     app.add_middleware(SharedAnswers, paths=shared_paths())
     app.add_middleware(
         Gate, keys=settings.api_keys, host=settings.host, upload_bytes=settings.upload_bytes

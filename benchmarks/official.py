@@ -163,10 +163,10 @@ def printed(result: EvaluationResult) -> list[str]:
 
 
 def differences(ours: Json, theirs: Json, margins: dict[str, float]) -> Json:
-    """Counts the predictions that differ, and finds the largest difference of two numbers in
-    the same field.
+    """The number of differing predictions, and the largest difference of two numbers.
 
-    `beyond_rounding` counts only differences that rounding cannot explain.
+    Only numbers in the same field of the same prediction are compared. `beyond_rounding` is the
+    number of differences that rounding cannot explain.
     """
     different = beyond = 0
     largest = 0.0

@@ -158,7 +158,7 @@ def _run(
     result.revivals, result.looks = client.revivals, sampler.checks
     result.violations += client.problems + checker.violations
     result.violations += [f"two trainers: {double}" for double in sampler.doubles]
-    result.violations += [f"left over process: {line}" for line in left]
+    result.violations += [f"leftover process: {line}" for line in left]
 
 
 def _copy_for_checker(server: Server, runs: Path) -> None:

@@ -260,7 +260,7 @@ def _headline(kind: ItemKind, scores: dict[str, float]) -> float:
 
 
 def _gain(outcome: Floats, columns: Sequence[Floats], surprisal: Floats) -> float:
-    """Share of the variance that the baseline does not explain and `surprisal` explains.
+    """Share of the residual variance of the baseline regression that `surprisal` explains.
 
     The baseline regresses `outcome` on `columns` and their pairwise products. Rows with a missing
     value are left out.

@@ -226,7 +226,7 @@ def test_a_file_beyond_the_limit_is_refused(settings):
     assert not any(path.startswith("mine/") and path != "mine/c.txt" for path in left)
 
 
-def test_an_upload_is_no_json_and_may_be_larger_than_other_bodies(client):
+def test_an_upload_need_not_be_json_and_may_be_larger_than_other_bodies(client):
     answer = send(client, "a.txt", b"x y\n" * (1 << 19), headers={"Content-Type": "text/plain"})
     assert answer.status_code == 201
     assert client.post("/v1/jobs", content=b"x" * (1 << 21)).status_code == 413

@@ -142,9 +142,9 @@ def test_slots_without_a_shared_gpu_claim_no_memory(database, devices):
 
 
 def test_a_worker_of_unknown_size_is_not_reported_as_one_without_memory():
-    """An offer says what a worker has. An offer of unknown size serves the job.
+    """An offer without sizes serves the job.
 
-    Each other offer has at least one size that is too small.
+    Each of the other offers has at least one size that is too small.
     """
     spec = JobSpec.model_validate({"preset": "sample", "resources": {"memory": "8GB"}}).resolve()
     job = Job(id="", name="", status="queued", spec={}, **asdict(needs_of(spec)))

@@ -61,8 +61,8 @@ class Probe:
     def _keep(self, state: LoopState) -> None:
         """Uses the micro-batch size of `state`, so that gradients are summed in the same order."""
         size = state.micro_batch_size
-        # The size was possibly found with another number of devices. In that case it possibly does
-        # not divide the number of sequences of each device, and is not used.
+        # The size may come from a run with another number of devices. It is used only if it divides
+        # the number of sequences of each device.
         divides = size is not None and self._training.device_batch_size % size == 0
         if self._training.micro_batch_size == "auto" and size is not None and divides:
             self._set(

@@ -28,9 +28,9 @@ addEventListener("hashchange", () => {
   route.value = parse();
 });
 
-// Returns a function that says whether the address still has the same page. Work that runs after a
-// delay checks this before it changes the parameters.
-export function currentPage(): () => boolean {
+// Returns a function that says whether the address still has the page that it has now. A delayed
+// change of the parameters calls the function first.
+export function rememberPage(): () => boolean {
   const path = ({ page, parts }: Route) => [page, ...parts].join("/");
   const before = path(route.peek());
   return () => path(route.peek()) === before;

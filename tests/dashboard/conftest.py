@@ -139,10 +139,10 @@ class Tab:
         return self.page
 
 
-class Held:
+class HeldRequests:
     """Holds back the requests of a page to some addresses until the test releases them.
 
-    The page can repeat such a request at any time, so the later ones are released too.
+    The page can repeat such a request at any time. After `release`, a repeated request is not held.
     """
 
     def __init__(self, page, addresses):
@@ -176,8 +176,8 @@ def tab(service, browser):
 def running(service):
     """A run that takes longer than any test and is cancelled afterwards.
 
-    It measures fewer points than the 500 that the API returns of a series: a page shows all of them
-    even if it reads them late.
+    It logs fewer than 500 points. The API returns at most 500 points of a series, so a page shows
+    all points even if it reads them late.
     """
     spec = tiny_spec(max_steps=20_000, eval_steps=200, save_steps=200, logging_steps=50)
     job = service.submit(spec)

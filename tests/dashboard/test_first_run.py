@@ -67,6 +67,27 @@ def test_an_uploaded_text_is_chosen_and_the_form_has_the_same_choices(tab, servi
     service.http.delete("/v1/datasets/first-run").raise_for_status()
 
 
+def test_a_text_without_its_usual_validation_text_is_estimated_without_validation(tab, service):
+    path = "/v1/datasets/train_10M"
+    text = b"The dog runs to the house.\n" * 400
+    service.http.post(f"{path}/files?name=text.txt", content=text).raise_for_status()
+    listed = service.http.get("/v1/datasets").json()["data"]
+    only = {"data": [each for each in listed if each["name"] == "train_10M"]}
+    page = tab.page
+    page.route(re.compile(r"/v1/datasets$"), lambda route: route.fulfill(json=only))
+
+    def is_of_the_job(sent):
+        if not sent.url.endswith("/v1/jobs/estimate"):  # the estimates of the cards have a query
+            return False
+        return sent.post_data_json["preset"] == "gemma2-10m"
+
+    with page.expect_request(is_of_the_job) as estimate:
+        tab.open("#/start?preset=gemma2-10m&text=train_10M")
+    assert estimate.value.post_data_json["data"] == {"validation": None}
+    page.goto("about:blank")
+    service.http.delete(path).raise_for_status()
+
+
 def test_official_files_are_added_and_the_others_are_named(tab, service, tmp_path):
     folder = next(
         each for each in write_official_files(tmp_path, items=4) if each.name == "blimp_filtered"

@@ -6,8 +6,8 @@ The tests hold requests, timers or frames of the page, so that the order does no
 import json
 import re
 import shutil
+from urllib.parse import parse_qs, urlsplit
 
-import pytest
 from playwright.sync_api import expect
 
 from jobs.states import FINAL
@@ -54,94 +54,7 @@ def test_the_guided_start_submits_the_choices_before_the_next_frame(tab, finishe
     start.press("Enter")
     expect(page).to_have_url(re.compile(f"#/jobs/{finished[0]['id']}$"))
     assert [spec["preset"] for spec in submitted] == ["sample"]
-    assert set(chosen) == {"sample"}  # no estimate of the first preset without the choices
-
-
-def make_corpus(service):
-    path = "/v1/datasets/short-lived"
-    text = b"The dog runs to the house.\n"
-    service.http.post(f"{path}/files?name=text.txt", content=text).raise_for_status()
-    return path, "#/corpora/short-lived", "#/corpora"
-
-
-def make_study(service):
-    study = service.http.post("/v1/studies", json={"spec": tiny_spec(), "seeds": 1}).json()
-    path = f"/v1/studies/{study['id']}"
-    service.http.post(f"{path}/cancel").raise_for_status()
-    wait_for(
-        lambda: service.http.get(path).json()["members"][0]["status"] in FINAL,
-        what="the end of the study",
-    )
-    return path, f"#/studies/{study['id']}", "#/"
-
-
-class HeldDeletion:
-    """A page that has a read of `path` in flight, and then the deletion of the path.
-
-    The deletion reaches the service only if `status` is 204. The page gets no answer until
-    `release`.
-    """
-
-    def __init__(self, page, path, address, status):
-        self.page = page
-        self.status = status
-        self.reads, self.late, self.deletion = [], [], []
-        page.clock.install()
-        page.goto(address)
-        expect(page.get_by_role("heading", level=1)).to_be_visible()
-        settle(page)
-        page.route(re.compile(re.escape(path) + "$"), self._hold)
-        page.clock.run_for(4000)  # the page polls every 2 or 3 seconds
-        wait_in_page(page, lambda: self.reads, "a read in flight")
-        more = page.get_by_role("button", name="More actions")
-        if more.count():
-            more.click()
-        page.get_by_role("button", name="Delete").click()
-        page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-        wait_in_page(page, lambda: self.deletion, "the deletion")
-
-    def _hold(self, route):
-        if route.request.method == "DELETE":
-            self.deletion.append((route, route.fetch() if self.status == 204 else None))
-        elif self.deletion:
-            self.late.append(route.request.url)
-            route.continue_()
-        else:
-            self.reads.append(route)
-
-    def release(self):
-        for route in self.reads:
-            route.continue_()
-        self.page.clock.run_for(4000)
-        settle(self.page)
-        route, response = self.deletion[0]
-        if response is not None:
-            route.fulfill(response=response)
-        else:
-            problem = {"status": self.status, "detail": "a job needs it"}
-            route.fulfill(status=self.status, json=problem)
-
-
-@pytest.mark.parametrize("make", [make_corpus, make_study])
-def test_a_page_does_not_read_what_it_deletes(tab, service, make):
-    path, address, after = make(service)
-    held = HeldDeletion(tab.page, path, tab.home + address, 204)
-    held.release()
-    expect(tab.page).to_have_url(tab.home + after)
-    expect(tab.page.get_by_role("heading", level=1)).not_to_have_text("Not found")
-    assert held.late == []
-
-
-def test_a_page_reads_on_if_the_deletion_is_refused(tab, service):
-    path, address, _ = make_corpus(service)
-    tab.may_complain = True  # the browser logs the refusal
-    held = HeldDeletion(tab.page, path, tab.home + address, 409)
-    held.release()
-    dialog = tab.page.get_by_role("dialog", name="The action failed")
-    expect(dialog).to_contain_text("a job needs it")
-    wait_in_page(tab.page, lambda: held.late, "the next read")
-    tab.page.goto("about:blank")
-    service.http.delete(path).raise_for_status()
+    assert set(chosen) == {"sample"}  # each estimate was for the chosen text
 
 
 def test_a_score_is_shown_if_the_evaluation_ends_before_the_list_is_read(tab, service):
@@ -167,6 +80,71 @@ def test_a_score_is_shown_if_the_evaluation_ends_before_the_list_is_read(tab, se
     box.get_by_role("button", name="Evaluate").click()
     expect(page.get_by_role("region", name="Evaluation: late")).to_be_visible()
     shutil.rmtree(folder)
+
+
+def test_a_lost_read_after_the_start_of_an_evaluation_is_repeated(tab, service):
+    job = service.submit(tiny_spec(max_steps=2))
+    service.wait(job["id"])
+    lost = []
+
+    def lose(route):
+        if lost:
+            return route.continue_()
+        lost.append(route)
+        return route.abort()
+
+    page = tab.open(f"#/jobs/{job['id']}")
+    box = page.get_by_role("region", name="Evaluation", exact=True)
+    box.get_by_label("Task").select_option("minimal_pairs")
+    tab.may_complain = True  # the browser logs the lost request
+    page.route(re.compile(f"/v1/jobs/{job['id']}/evaluations$"), lose)
+    start = box.get_by_role("button", name="Evaluate")
+    start.click()
+    wait_in_page(page, lambda: lost, "the lost read")
+    expect(start).to_be_enabled()
+    assert box.get_by_role("alert").count() == 0
+    expect(box.get_by_role("row", name="minimal_pairs")).to_be_visible()
+
+
+def evaluate_while_running(service, path):
+    """Evaluates a checkpoint of a running job; returns after the evaluation has ended."""
+    points = wait_for(
+        lambda: service.http.get(f"{path}/checkpoints").json()["data"], what="a checkpoint"
+    )
+    service.http.post(
+        f"{path}/checkpoints/{points[0]['name']}/evaluations", json={"task": "minimal_pairs"}
+    ).raise_for_status()
+    wait_for(
+        lambda: service.http.get(f"{path}/evaluations").json()["data"][0]["status"] in FINAL,
+        what="the end of the evaluation",
+    )
+
+
+def test_the_page_of_a_running_job_with_scores_reads_each_metric_once(tab, service, running):
+    path = f"/v1/jobs/{running['id']}"
+    evaluate_while_running(service, path)
+    page = tab.page
+    known, names = [], []
+
+    def answer(route):  # the second answer has new events of the job
+        if known:
+            wait_for(lambda: service.job(running["id"])["last_seq"] > known[0], what="an event")
+            return route.continue_()
+        response = route.fetch()
+        known.append(response.json()["last_seq"])
+        return route.fulfill(response=response)
+
+    def note(sent):
+        query = parse_qs(urlsplit(sent.url).query)
+        if sent.url.split("?")[0].endswith(f"{path}/metrics") and "extremes" not in query:
+            names.extend(query["names"][0].split(","))
+
+    page.route(re.compile(f"{path}$"), answer)
+    page.on("request", note)
+    with page.expect_request(re.compile("/events/stream")):  # sent when the page has loaded
+        tab.open(f"#/jobs/{running['id']}")
+    assert "evaluation/minimal_pairs" in names
+    assert len(names) == len(set(names))
 
 
 def change_label(page, action, label, text):
@@ -252,7 +230,7 @@ def test_the_late_answer_to_a_list_does_not_restore_an_archived_job(tab, service
 def test_a_page_loads_again_if_its_request_was_lost_during_a_restart(tab, finished):
     lost = []
 
-    def lose(route):  # the check of the connection that follows succeeds
+    def lose(route):  # only the first two requests; the page can still reach /healthz
         if len(lost) == 2:
             return route.continue_()
         lost.append(route)
@@ -305,7 +283,7 @@ HOLD_TYPING = """
   };
 }
 """
-"""Holds the delay after typing."""
+"""Keeps the callbacks of the delay after typing in `typed`, until the test calls them."""
 
 
 def test_a_filter_applies_if_its_menu_closes_before_the_delay_of_typing(tab, finished):

@@ -4,7 +4,8 @@ from playwright.sync_api import expect
 
 from core.storage.rundir import RunDir
 from jobs.states import FINAL
-from tests.dashboard.conftest import TORCH_MILLISECONDS, Held, chart, points
+from tests.dashboard.conftest import TORCH_MILLISECONDS, HeldRequests, chart, points
+from tests.dashboard.settling import wait_in_page
 from tests.system.service import tiny_spec
 from tests.waiting import wait_for
 
@@ -37,9 +38,9 @@ def test_a_job_is_submitted_by_the_form_watched_without_reload_and_cancelled(tab
     expect(page.get_by_role("heading", level=1, name="from the form")).to_be_visible()
     status(page, "running", timeout=TORCH_MILLISECONDS)
     page.evaluate("window.wasHere = true")
-    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), what="a curve")
+    wait_in_page(page, lambda: points(page) >= 2, "a curve")
     before = points(page)
-    wait_for(lambda: points(page) > before or page.wait_for_timeout(100), what="it grows")
+    wait_in_page(page, lambda: points(page) > before, "it grows")
     page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_role("button", name="Cancel the job").click()
     status(page, "cancelled")
@@ -96,10 +97,7 @@ def test_offline_is_shown_and_the_run_catches_up_afterwards(tab, service, runnin
     assert points(page) == seen
     tab.reconnect()
     expect(banner).to_be_hidden()
-    wait_for(
-        lambda: points(page) >= missed or page.wait_for_timeout(100),
-        what="what was missed",
-    )
+    wait_in_page(page, lambda: points(page) >= missed, "what was missed")
     service.http.post(f"/v1/jobs/{running['id']}/cancel")
     status(page, "cancelled")
     assert page.evaluate("window.wasHere")
@@ -107,14 +105,14 @@ def test_offline_is_shown_and_the_run_catches_up_afterwards(tab, service, runnin
 
 
 def test_a_stream_is_requested_again_if_the_machine_goes_offline_before_its_response(tab, running):
-    held = Held(tab.page, "**/events/stream*")
+    held = HeldRequests(tab.page, "**/events/stream*")
     page = tab.open(f"#/jobs/{running['id']}")
-    wait_for(lambda: held.routes or page.wait_for_timeout(20), what="the first request")
+    wait_in_page(page, lambda: held.routes, "the first request")
     page.evaluate("dispatchEvent(new Event('offline'))")
-    wait_for(lambda: len(held.routes) >= 2 or page.wait_for_timeout(20), what="the second request")
+    wait_in_page(page, lambda: len(held.routes) >= 2, "the second request")
     before = points(page)
     held.release()
-    wait_for(lambda: points(page) > before or page.wait_for_timeout(100), what="the curve grows")
+    wait_in_page(page, lambda: points(page) > before, "the curve grows")
 
 
 @pytest.mark.parametrize("address", ["", "#/corpora", "#/system"])
@@ -212,7 +210,7 @@ def _page_with_stream(tab, job):
     """The page of a running job, after it has loaded everything and opened its stream."""
     with tab.page.expect_response("**/events/stream*"):
         page = tab.open(f"#/jobs/{job['id']}")
-    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), what="a curve")
+    wait_in_page(page, lambda: points(page) >= 2, "a curve")
     return page
 
 
@@ -226,9 +224,10 @@ def _measured_steps(service, job_id):
 def _expect_each_event_once(page, service, job_id):
     """The curve has a point for each measured step; each sample appears once."""
     steps = _measured_steps(service, job_id)
-    wait_for(
-        lambda: points(page) == len(steps) or page.wait_for_timeout(100),
-        what=lambda: f"{len(steps)} points instead of {points(page)}",
+    wait_in_page(
+        page,
+        lambda: points(page) == len(steps),
+        lambda: f"{len(steps)} points instead of {points(page)}",
     )
     samples = [event for event in service.events(job_id) if event["type"] == "sample"]
     expect(page.locator(".samples .sample")).to_have_count(len(samples))

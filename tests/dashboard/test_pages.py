@@ -47,8 +47,8 @@ def test_the_spec_holds_only_what_was_chosen_and_is_there_as_commands(tab):
     expect(code).to_contain_text("""-d '{"preset":"sample","name":"it'\\''s mine","training""")
     page.get_by_role("button", name="babylm", exact=True).click()
     expect(code).to_contain_text("--set training.epochs=2")
-    # The button says so for less than two seconds: the clock of the page stops. Its new time must
-    # be later than the clock, which runs until then.
+    # The button shows *Copied* for less than two seconds, so the test stops the clock of the page.
+    # `pause_at` accepts only a time that the clock has not reached yet.
     page.clock.pause_at(page.evaluate("Date.now() / 1000") + 3600)
     page.get_by_role("button", name="Copy", exact=True).click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()

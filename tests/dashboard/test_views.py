@@ -6,8 +6,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.dashboard.conftest import AXE, Held, chart
-from tests.waiting import wait_for
+from tests.dashboard.conftest import AXE, HeldRequests, chart
+from tests.dashboard.settling import wait_in_page
 
 
 def test_the_list_is_sorted_and_filtered_by_values_and_its_address_restores_it(tab, finished):
@@ -40,12 +40,12 @@ def test_the_list_is_sorted_and_filtered_by_values_and_its_address_restores_it(t
 def test_a_heading_names_the_order_of_the_rows_that_are_shown(tab, finished):
     page = tab.open("#/?columns=seed")
     expect(page.get_by_role("row", name=finished[0]["id"][:8])).to_be_visible()
-    held = Held(page, re.compile(r"/v1/jobs\?.*sort="))
+    held = HeldRequests(page, re.compile(r"/v1/jobs\?.*sort="))
     head = page.get_by_role("columnheader", name="Seed")
     head.get_by_role("button").click()
     expect(page).to_have_url(re.compile("sort="))
     expect(head).not_to_have_attribute("aria-sort", re.compile("."))
-    wait_for(lambda: held.routes or page.wait_for_timeout(20), what="the request for the new order")
+    wait_in_page(page, lambda: held.routes, "the request for the new order")
     held.release()
     expect(head).to_have_attribute("aria-sort", "descending")
 

@@ -2,15 +2,15 @@
 
 import { isConnected } from "../lib/state.ts";
 import { ask } from "../ui/dialog.tsx";
-import { deleting, isBeingDeleted, readExisting } from "./deletion.ts";
+import { deletePath, readExisting } from "./deletion.ts";
 import type { Problem } from "./types.ts";
 
 const KEY = "babylm-key";
 const REVOKE_MILLISECONDS = 60_000;
 
 let asking: Promise<boolean> | null = null;
-// How often the user has declined to give a key.
-let declined = 0;
+// Number of times that the user has cancelled the prompt for a key.
+let numCancelled = 0;
 
 export class Refused extends Error {
   problem: Problem;
@@ -32,12 +32,13 @@ function authorized(
   return key ? { Authorization: `Bearer ${key}`, ...extra } : extra;
 }
 
-// Asks the user for another key; returns whether there is one now. `refused` is the key of the
-// refused request (null: it had none), and `before` is the value of `declined` when it was sent. Asks
-// once for several requests that are refused: their answers can arrive after the user's decision.
+// Asks the user for another key after a refused request; returns whether the tab has one now.
+// `refused` is the key of the request, or null if it had none. `before` is the value of
+// `numCancelled` when the request was sent. If several requests are refused, the user is asked only
+// once, even if some of the answers arrive after the user's decision.
 async function anotherKey(refused: string | null, before: number): Promise<boolean> {
   const key = sessionStorage.getItem(KEY);
-  if (declined > before) return key !== null && key !== refused;
+  if (numCancelled > before) return key !== null && key !== refused;
   if (key !== refused) return true;
   asking ??= ask("This service requires an API key", {
     detail:
@@ -54,7 +55,7 @@ async function anotherKey(refused: string | null, before: number): Promise<boole
       if (key) sessionStorage.setItem(KEY, String(key).trim());
       else {
         sessionStorage.removeItem(KEY);
-        declined += 1;
+        numCancelled += 1;
       }
       return Boolean(key);
     })
@@ -75,7 +76,7 @@ async function fetchWithKey(path: string, options: Options, key: string | null) 
 }
 
 export async function request(path: string, options: Options = {}): Promise<Response> {
-  const [key, before] = [sessionStorage.getItem(KEY), declined];
+  const [key, before] = [sessionStorage.getItem(KEY), numCancelled];
   const response = await fetchWithKey(path, options, key);
   if (response.status === 401 && (await anotherKey(key, before))) return request(path, options);
   if (!response.ok) throw new Refused(await problemOf(response));
@@ -96,21 +97,23 @@ async function problemOf(response: Response): Promise<Problem> {
 // The key of the last background request that the service refused; undefined: none was refused.
 let refusedKey: string | null | undefined;
 
-// Sends a background request; returns the answer, or null if there is none. Never asks for a key:
-// after a refusal, returns null until the page has another key.
-export async function peek<T>(path: string, signal?: AbortSignal): Promise<T | null> {
+// Sends a background request. Returns the answer, undefined if the service has nothing at the path
+// (404), or null if there is no answer for another reason. Never asks for a key: after a refusal,
+// returns null until the page has another key.
+export async function peek<T>(path: string, signal?: AbortSignal): Promise<T | null | undefined> {
   const key = sessionStorage.getItem(KEY);
-  if (key === refusedKey || isBeingDeleted(path)) return null;
+  if (key === refusedKey) return null;
   try {
     const response = await fetchWithKey(path, { signal }, key);
     if (response.status === 401) refusedKey = key;
+    if (response.status === 404) return undefined;
     return response.ok ? await response.json() : null;
   } catch {
     return null; // the pages report a lost connection
   }
 }
 
-export function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+export function get<T>(path: string, signal: AbortSignal): Promise<T> {
   return readExisting(path, signal, async (signal) => (await request(path, { signal })).json());
 }
 
@@ -143,9 +146,10 @@ export function patch<T>(path: string, body: unknown, signal?: AbortSignal): Pro
   return send_("PATCH", path, body, signal);
 }
 
-// Deletes a path of the API. A page that shows the path gives `leave`, the page to open afterwards.
-export async function remove(path: string, leave = ""): Promise<void> {
-  await deleting(path, leave, () => request(path, { method: "DELETE" }));
+// Deletes a path of the API, and then opens `nextPage` if it is given. A page that shows the path
+// must give it, because the page cannot stay open.
+export async function remove(path: string, nextPage = ""): Promise<void> {
+  await deletePath(path, nextPage, () => request(path, { method: "DELETE" }));
 }
 
 // Lets the browser save a blob as a file with this name.

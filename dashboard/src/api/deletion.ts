@@ -1,7 +1,8 @@
-// Deletes what pages read. A read that reaches the service after the deletion would get a 404,
-// which the browser logs and the page shows, although the user asked for the deletion.
+// Prevents pages from reading a path of the API that they delete. If a read reached the service
+// after the deletion, the answer would be a 404. The browser would log it and the page would show
+// it, although the user wanted the deletion.
 
-import { navigate } from "../router.ts";
+import { navigate, rememberPage } from "../router.ts";
 
 interface Read {
   path: string;
@@ -9,6 +10,7 @@ interface Read {
 }
 interface Deletion {
   path: string;
+  // Resolves when the deletion has ended: to true if it succeeded.
   isGone: Promise<boolean>;
 }
 
@@ -23,68 +25,66 @@ function deletionOf(path: string) {
   return [...deletions].find((deletion) => isBelow(path, deletion.path));
 }
 
-export function isBeingDeleted(path: string) {
-  return deletionOf(path) !== undefined;
-}
-
-// Waits until the page that reads is removed.
-function aborted(signal: AbortSignal | undefined) {
+// Never resolves; rejects when `signal` is aborted, which means that the page was removed.
+function untilAborted(signal: AbortSignal) {
   return new Promise<never>((_, reject) => {
-    const fail = () => reject(signal?.reason);
-    if (signal?.aborted) fail();
-    signal?.addEventListener("abort", fail);
+    const fail = () => reject(signal.reason);
+    if (signal.aborted) fail();
+    signal.addEventListener("abort", fail);
   });
 }
 
-// Reads a path. If the path or a parent of it is being deleted, waits for the end of the deletion:
-// after a failure of the deletion, reads again; after a success, sends no request.
+// Reads a path. If the path or a parent of it is being deleted, waits until the deletion has ended.
+// If the deletion failed, reads the path; if it succeeded, sends no request. If a deletion begins
+// during a read, the read is aborted and then handled in the same way.
 export async function readExisting<T>(
   path: string,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
   read: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   for (;;) {
     const deletion = deletionOf(path);
-    if (deletion && (await deletion.isGone)) return aborted(signal);
+    if (deletion && (await deletion.isGone)) return untilAborted(signal);
     if (deletion) continue;
     const active: Read = { path, stop: new AbortController() };
     const stop = active.stop.signal;
     reads.add(active);
     try {
-      return await read(signal ? AbortSignal.any([signal, stop]) : stop);
+      return await read(AbortSignal.any([signal, stop]));
     } catch (error) {
-      if (signal?.aborted || !stop.aborted) throw error;
+      if (signal.aborted || !stop.aborted) throw error;
     } finally {
       reads.delete(active);
     }
   }
 }
 
-// Sends the deletion of a path. If `leave` is given, opens this page afterwards, and holds the reads
-// of the path until the current page is removed.
-export async function deleting(path: string, leave: string, send: () => Promise<unknown>) {
-  let end = (_isGone: boolean) => {};
-  const isGone = new Promise<boolean>((resolve) => {
-    end = resolve;
-  });
+// Sends the deletion of a path. After a success, opens `nextPage` if it is given and the user has
+// not opened another page. Until then the path counts as being deleted, so the current page does not
+// read it again.
+export async function deletePath(path: string, nextPage: string, send: () => Promise<unknown>) {
+  const isSamePage = rememberPage();
+  for (const read of reads) if (isBelow(read.path, path)) read.stop.abort();
+  const sending = send();
+  const isGone = sending.then(
+    () => true,
+    () => false,
+  );
   const deletion = { path, isGone };
   deletions.add(deletion);
-  for (const read of reads) if (isBelow(read.path, path)) read.stop.abort();
   try {
-    await send();
-    end(true);
-    if (leave) await opened(leave);
+    await sending;
+    if (nextPage && isSamePage()) await openPage(nextPage);
   } finally {
     deletions.delete(deletion);
-    end(false); // has no effect after a success
   }
 }
 
-function opened(page: string) {
+// Opens another page; resolves when the current page has been removed.
+function openPage(page: string) {
   return new Promise((resolve) => {
     // The router listens first, and the page is removed before the next listener runs.
     addEventListener("hashchange", resolve, { once: true });
-    if (location.hash === page) resolve(null);
-    else navigate(page);
+    navigate(page);
   });
 }

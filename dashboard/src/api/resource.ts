@@ -2,15 +2,33 @@
 
 import { type Signal, signal } from "@preact/signals";
 
-// The answers to concurrent requests arrive in any order. An older answer never replaces a newer
-// one here: the answer to a read that overlaps an action is discarded and the read is repeated, the
-// actions run one after the other, and of several reads the one that was sent last counts.
+// The order of requests for the same value. Their answers can arrive in any order; an answer is
+// ignored if the answer to a later request has already been accepted.
+export class RequestOrder {
+  private sent = 0;
+  private accepted = 0;
+
+  // Registers a request. Returns a function to call when its answer arrives, which returns whether
+  // the answer is accepted.
+  next(): () => boolean {
+    this.sent += 1;
+    const number = this.sent;
+    return () => {
+      if (number < this.accepted) return false;
+      this.accepted = number;
+      return true;
+    };
+  }
+}
+
+// The answers to concurrent requests arrive in any order. This class never replaces a newer value
+// by an older one. Actions run one after the other. A read that overlaps an action is aborted and
+// repeated. If several reads overlap, `RequestOrder` decides which answers are shown.
 export class Resource<T> {
   private latest: Signal<T>;
   private actions: Promise<unknown> = Promise.resolve();
   private action = new AbortController(); // aborted when the next action begins
-  private sent = 0;
-  private shown = 0;
+  private order = new RequestOrder();
 
   constructor(
     first: T,
@@ -25,14 +43,13 @@ export class Resource<T> {
 
   async read(abort: AbortSignal): Promise<void> {
     for (;;) {
-      await this.isIdle();
-      this.sent += 1;
-      const number = this.sent;
+      await this.untilIdle();
+      const accept = this.order.next();
       const overlap = this.action.signal;
       try {
         const answer = await this.load(AbortSignal.any([abort, overlap]));
         if (overlap.aborted) continue;
-        if (number > this.shown) this.show(answer, number);
+        if (accept()) this.latest.value = answer;
         return;
       } catch (error) {
         if (abort.aborted || !overlap.aborted) throw error;
@@ -55,17 +72,13 @@ export class Resource<T> {
   write(act: () => Promise<T>): Promise<T> {
     return this.change(async () => {
       const answer = await act();
-      this.show(answer, this.sent);
+      this.latest.value = answer;
       return answer;
     });
   }
 
-  private show(answer: T, number: number) {
-    this.shown = number;
-    this.latest.value = answer;
-  }
-
-  private async isIdle() {
+  // Waits until no action is running or queued.
+  private async untilIdle() {
     let last: Promise<unknown> | undefined;
     while (last !== this.actions) {
       last = this.actions;

@@ -25,21 +25,21 @@ export function wait(milliseconds: number, signal?: AbortSignal): Promise<void> 
   });
 }
 
-// Shows the user a lost connection; throws any other error.
-function report(error: unknown) {
+// Shows that the connection is lost if this is the cause of `error`; throws any other error.
+function showLostConnection(error: unknown) {
   const status = error instanceof Refused ? (error.problem.status ?? 0) : null;
   if (status === null ? !(error instanceof TypeError) : status < 500) throw error;
   isConnected.value = false;
 }
 
 // Reads once; if the connection is lost, tries again until the read succeeds.
-export async function persist(read: () => Promise<void>, signal: AbortSignal) {
+export async function retryRead(read: () => Promise<void>, signal: AbortSignal) {
   while (!signal.aborted) {
     try {
       return await read();
     } catch (error) {
       if (signal.aborted) return;
-      report(error);
+      showLostConnection(error);
     }
     await wait(RETRY_MILLISECONDS, signal);
   }
@@ -55,7 +55,7 @@ export async function poll(look: () => Promise<void>, signal: AbortSignal, milli
         await look();
       } catch (error) {
         if (signal.aborted) return;
-        report(error);
+        showLostConnection(error);
       }
     }
     await wait(milliseconds, signal);
@@ -113,8 +113,8 @@ function isFinalRefusal(error: unknown) {
   return error instanceof Refused && [401, 403, 404].includes(error.problem.status ?? 0);
 }
 
-async function isOpen(job: string) {
-  return !isFinal(await get<Job>(`/v1/jobs/${job}`));
+async function isOpen(job: string, signal: AbortSignal) {
+  return !isFinal(await get<Job>(`/v1/jobs/${job}`, signal));
 }
 
 // Follows the events of a job after the sequence number `after`, up to the last event of the job.
@@ -136,7 +136,7 @@ export async function follow(
         last = event.seq;
         onEvent(event);
       }
-      if (!signal.aborted && !(await isOpen(job))) return last; // closed after the last event
+      if (!signal.aborted && !(await isOpen(job, signal))) return last; // closed after the last event
     } catch (error) {
       if (signal.aborted) return last;
       if (isFinalRefusal(error)) throw error;
@@ -165,7 +165,7 @@ export async function followLog(job: string, { signal, onStart, onText }: LogOpt
   while (!signal.aborted) {
     try {
       for await (const chunk of chunks(open, signal, 2 ** 31 - 1)) onText(chunk);
-      if (!(await isOpen(job))) return;
+      if (!(await isOpen(job, signal))) return;
     } catch (error) {
       if (signal.aborted || isFinalRefusal(error)) return;
     }

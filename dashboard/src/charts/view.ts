@@ -3,7 +3,7 @@
 
 import { effect, signal } from "@preact/signals";
 import type { Axis } from "../lib/series.ts";
-import { currentPage, setParameters } from "../router.ts";
+import { rememberPage, setParameters } from "../router.ts";
 
 const SAVED = "chart-view";
 // Minimum time between two changes of the address. Browsers limit the number of changes, and
@@ -42,10 +42,10 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 
 export function changeView(values: Partial<ChartView>) {
   chartView.value = { ...chartView.value, ...values };
-  const isSame = currentPage();
+  const isSamePage = rememberPage();
   clearTimeout(timer);
   timer = setTimeout(() => {
-    if (isSame()) setParameters({ view: viewText(chartView.value) });
+    if (isSamePage()) setParameters({ view: viewText(chartView.value) });
   }, ADDRESS_MILLISECONDS);
 }
 

@@ -2,6 +2,7 @@
 
 import { computed, signal } from "@preact/signals";
 import { peek } from "../api/client.ts";
+import { RequestOrder } from "../api/resource.ts";
 import { wait } from "../api/stream.ts";
 import type { Alert } from "../api/types.ts";
 
@@ -27,16 +28,12 @@ export function markRead() {
   localStorage.setItem(KEY, newest);
 }
 
-let sent = 0;
-let shown = 0;
+const order = new RequestOrder();
 
 export async function lookForAlerts(abort?: AbortSignal) {
-  sent += 1;
-  const number = sent;
+  const accept = order.next();
   const page = await peek<{ data: Alert[] }>("/v1/alerts", abort);
-  if (!page || number < shown) return; // the drawer has requested them again in the meantime
-  shown = number;
-  alerts.value = page.data;
+  if (page && accept()) alerts.value = page.data;
 }
 
 export async function watchAlerts(abort: AbortSignal) {

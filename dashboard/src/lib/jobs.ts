@@ -4,7 +4,6 @@ import { patch, post, remove } from "../api/client.ts";
 import { FINAL, type Job, type Spec, STAGES, type StageName } from "../api/types.ts";
 import { ask } from "../ui/dialog.tsx";
 import { exact, type Maybe, plural, seconds } from "./format.ts";
-import { forget } from "./notify.ts";
 
 export type Action = "pause" | "cancel" | "resume" | "retry";
 
@@ -124,15 +123,13 @@ export function confirmCancel(jobs: Job[]) {
   });
 }
 
-// `leave` is the page to open afterwards; the page of a job gives one.
-export async function erase(jobs: Job[], leave = ""): Promise<boolean> {
+// Deletes jobs if the user confirms it; returns whether they were deleted. The page of a job gives
+// `nextPage`, the page to open afterwards.
+export async function erase(jobs: Job[], nextPage = ""): Promise<boolean> {
   const question = jobs.length === 1 ? `Delete “${jobs[0].name}”?` : `Delete ${jobs.length} jobs?`;
   const detail = "All checkpoints are deleted too. This cannot be undone.";
   if (!(await ask(question, { detail, confirm: "Delete", danger: true }))) return false;
-  for (const { id } of jobs) {
-    await remove(`/v1/jobs/${id}`, leave);
-    forget(id);
-  }
+  for (const { id } of jobs) await remove(`/v1/jobs/${id}`, nextPage);
   return true;
 }
 

@@ -3,7 +3,8 @@
 import { signal } from "@preact/signals";
 import { peek } from "../api/client.ts";
 import { wait } from "../api/stream.ts";
-import { FINAL, type Job } from "../api/types.ts";
+import type { Job } from "../api/types.ts";
+import { isFinal } from "./jobs.ts";
 
 const KEY = "babylm-notify";
 const LOOK_MILLISECONDS = 5000;
@@ -27,23 +28,26 @@ export async function notifyAbout(id: string): Promise<boolean> {
 }
 
 // Looks at the chosen jobs on every page of the dashboard, also while the tab is in the background.
+// A job that was deleted is no longer watched.
 export async function watchNotified(signal: AbortSignal) {
   while (!signal.aborted) {
     for (const id of notified.value) {
       const job = await peek<Job>(`/v1/jobs/${id}`, signal);
-      if (job && FINAL.includes(job.status)) tell(job);
+      if (job === undefined) cancelNotification(id);
+      else if (job && isFinal(job)) tell(job);
     }
     await wait(LOOK_MILLISECONDS, signal);
   }
 }
 
-export function forget(id: string) {
+// Stops watching a job.
+function cancelNotification(id: string) {
   const rest = new Set(notified.value);
   if (rest.delete(id)) keep(rest);
 }
 
 function tell(job: Job) {
-  forget(job.id);
+  cancelNotification(job.id);
   const note = new Notification(`${job.name}: ${job.status}`, {
     body: job.error?.message,
     tag: job.id,

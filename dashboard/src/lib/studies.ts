@@ -3,7 +3,6 @@
 import { post, remove } from "../api/client.ts";
 import type { Job, Spec, Study } from "../api/types.ts";
 import { ask } from "../ui/dialog.tsx";
-import { forget } from "./notify.ts";
 
 const MOST_SEEDS = 200;
 
@@ -53,11 +52,10 @@ export function act(study: Study, action: "cancel" | "resume"): Promise<Study> {
   return post(`/v1/studies/${study.id}/${action}`);
 }
 
-// Opens the list of jobs after the deletion.
+// Deletes a study if the user confirms it, and then opens the list of jobs.
 export async function eraseStudy(study: Study) {
   const detail = `Its ${study.num_members} jobs and all their checkpoints are deleted too. This cannot be undone.`;
   const question = `Delete the study “${study.name}”?`;
   if (!(await ask(question, { detail, confirm: "Delete", danger: true }))) return;
   await remove(`/v1/studies/${study.id}`, "#/");
-  for (const { job } of study.members) forget(job);
 }

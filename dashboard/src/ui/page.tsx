@@ -48,9 +48,10 @@ export interface Task {
   again: () => void;
 }
 
-// Runs `work` until the component is removed or `keys` change. If the connection is lost, the page
-// shows this and `work` starts again. The service can be reachable again before the page checks
-// this, so `work` starts again in this case too, a few times. Any other error is returned.
+// Runs `work` until the component is removed or `keys` change. If a request gets no answer, `work`
+// starts again. If the service is not reachable, the page shows this and tries again without limit.
+// If the service is reachable, for example because it has just restarted, the page tries again at
+// most MAX_RETRIES times in a row. Any other error is returned.
 export function useTask(work: (signal: AbortSignal) => Promise<void>, keys: unknown[]): Task {
   const [error, setError] = useState<Error | null>(null);
   const [attempt, setAttempt] = useState(0);

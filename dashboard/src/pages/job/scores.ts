@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import { get, post } from "../../api/client.ts";
 import { Resource } from "../../api/resource.ts";
-import { persist, wait } from "../../api/stream.ts";
+import { retryRead, wait } from "../../api/stream.ts";
 import type { Evaluation, EvaluationTask } from "../../api/types.ts";
 import { isFinal } from "../../lib/jobs.ts";
 
@@ -19,7 +19,7 @@ export class EvaluationList {
   constructor(
     private job: string,
     private abort: AbortSignal,
-    // Reads the job and its metrics, which include the scores.
+    // Reads the scores, which are metrics of the job, unless the page receives them as events.
     private readScores: () => Promise<void>,
   ) {
     this.rows = new Resource<Evaluation[]>([], async (signal) => {
@@ -32,12 +32,15 @@ export class EvaluationList {
     return this.rows.value;
   }
 
-  // Reads the list, and the scores of the evaluations that have ended since the last time. Such an
-  // evaluation may be absent from the list before, because a worker can end it between two reads.
+  async readTasks() {
+    const tasks = await get<{ data: EvaluationTask[] }>("/v1/evaluations", this.abort);
+    this.tasks.value = tasks.data;
+  }
+
+  // Reads the list, and then the scores of the evaluations that have ended since the previous read.
+  // The previous list may lack such an evaluation, if it started and ended between the two reads.
   async read() {
-    const tasks = get<{ data: EvaluationTask[] }>("/v1/evaluations", this.abort);
-    await Promise.all([tasks, this.rows.read(this.abort)]);
-    this.tasks.value = (await tasks).data;
+    await this.rows.read(this.abort);
     const ended = this.value.filter((row) => isFinal(row) && !this.counted.has(row.id));
     if (!ended.length) return;
     await this.readScores();
@@ -51,7 +54,7 @@ export class EvaluationList {
     try {
       while (!this.abort.aborted && !this.value.every(isFinal)) {
         await wait(LOOK_MILLISECONDS, this.abort);
-        await persist(() => this.read(), this.abort);
+        await retryRead(() => this.read(), this.abort);
       }
     } catch {
       // the service refused the request, for example because the job was deleted
@@ -63,7 +66,8 @@ export class EvaluationList {
   async start(checkpoint: string, task: string) {
     const path = `${this.job}/checkpoints/${checkpoint}/evaluations`;
     await this.rows.change(() => post(path, { task }));
-    await this.read();
+    // The evaluation has started, so a lost connection during the read is not an error of the form.
+    await retryRead(() => this.read(), this.abort);
     this.watch();
   }
 }

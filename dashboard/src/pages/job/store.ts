@@ -4,7 +4,7 @@
 import { signal } from "@preact/signals";
 import { get, post } from "../../api/client.ts";
 import { Resource } from "../../api/resource.ts";
-import { follow, persist, wait } from "../../api/stream.ts";
+import { follow, retryRead, wait } from "../../api/stream.ts";
 import type { Checkpoint, Job, JobEvent, MetricsRead } from "../../api/types.ts";
 import type { Mark } from "../../charts/plot.ts";
 import { exact } from "../../lib/format.ts";
@@ -95,6 +95,7 @@ export class JobStore {
       this.readMetrics(),
       this.readPast(job.last_seq),
       this.checkpoints.read(this.abort),
+      this.evaluations.readTasks(),
       this.evaluations.read(),
     ]);
     this.isLoading.value = false;
@@ -172,14 +173,16 @@ export class JobStore {
   }
 
   private readCheckpoints() {
-    persist(() => this.checkpoints.read(this.abort), this.abort).catch(() => {});
+    retryRead(() => this.checkpoints.read(this.abort), this.abort).catch(() => {});
   }
 
-  // Reads the job, and its metrics if there are new events: a score is a metric with a name that may
-  // be new.
+  // Reads the job after an evaluation has ended. Until the job is final, the page follows its events
+  // and thus receives the score. For a final job with new events, reads all metrics again, because
+  // the score is one of them.
   private async readAgain() {
     await this.readJob();
-    if (this.job.value!.last_seq !== this.measured) await this.readMetrics();
+    const job = this.job.value!;
+    if (isFinal(job) && job.last_seq !== this.measured) await this.readMetrics();
   }
 
   // Submits a job that fine-tunes the checkpoint on all tasks of a folder; returns its id.
@@ -282,7 +285,7 @@ export class JobStore {
     try {
       do {
         this.seen = await follow(this.id, this.seen, (event) => this.onEvent(event), this.abort);
-        await persist(() => this.readJob(), this.abort);
+        await retryRead(() => this.readJob(), this.abort);
       } while (!this.abort.aborted && !isFinal(this.job.value!));
     } catch (error) {
       const message = `This page is no longer updated: ${(error as Error).message}`;

@@ -3,7 +3,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { type Job, STATUSES } from "../../api/types.ts";
 import { count } from "../../lib/format.ts";
-import { currentPage } from "../../router.ts";
+import { rememberPage } from "../../router.ts";
 import { CheckMenu, Choices, Menu } from "../../ui/controls.tsx";
 import type { Column } from "./columns.tsx";
 import type { Query } from "./query.ts";
@@ -100,8 +100,8 @@ function Search({ label, hint, value, onChange }: SearchProps) {
   const onInput = (event: Event) => {
     // The field is gone when its menu closes, so its text is read now.
     const text = (event.currentTarget as HTMLInputElement).value.trim();
-    const isSame = currentPage();
-    apply.current = () => isSame() && onChange(text);
+    const isSamePage = rememberPage();
+    apply.current = () => isSamePage() && onChange(text);
     clearTimeout(timer.current);
     timer.current = setTimeout(applyNow, TYPING_MILLISECONDS);
   };

@@ -2,6 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { get } from "../../api/client.ts";
+import { RequestOrder } from "../../api/resource.ts";
 import type { Job, JobPage, MetricsRead } from "../../api/types.ts";
 import { isFinal } from "../../lib/jobs.ts";
 import { needsAll, type Query } from "./query.ts";
@@ -27,8 +28,7 @@ export class JobList {
   cursors = signal<string[]>([]);
   chosen = signal<Map<string, Job>>(new Map());
   curves = signal<Map<string, Curve>>(new Map());
-  private sent = 0;
-  private shown = 0;
+  private order = new RequestOrder();
 
   async look(query: Query, abort: AbortSignal) {
     const parameters = new URLSearchParams({ limit: String(needsAll(query) ? ALL : PAGE) });
@@ -39,12 +39,10 @@ export class JobList {
     parameters.set("archived", query.archived ? "true" : "false");
     const cursor = this.cursors.value.at(-1);
     if (cursor && !needsAll(query)) parameters.set("after", cursor);
-    this.sent += 1;
-    const number = this.sent;
+    const accept = this.order.next();
     const answer = await get<JobPage>(`/v1/jobs?${parameters}`, abort);
     // An action on jobs requests the list again, while an older request may still run.
-    if (abort.aborted || number < this.shown) return;
-    this.shown = number;
+    if (abort.aborted || !accept()) return;
     this.jobs.value = answer.data;
     this.sort.value = query.sort;
     this.counts.value = answer.counts;

@@ -119,11 +119,6 @@ export class NewJob {
     return this.catalogue.presets.find((preset) => preset.name === name);
   }
 
-  // The name of the training text.
-  get dataset(): unknown {
-    return this.values.value.get("data.dataset") ?? this.defaults.value["data.dataset"];
-  }
-
   get spec(): Spec {
     return nested(this.values.value);
   }

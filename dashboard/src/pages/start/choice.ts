@@ -54,10 +54,8 @@ export function specOf(preset: Preset, text: string | undefined, corpora: Summar
   };
 }
 
-// Applies a preset and a text to a new job. Changes nothing if the job has both already, because a
-// change invalidates its estimate.
+// Applies a preset and a text to a new job.
 export function applyChoices(job: NewJob, preset: string, text: string | undefined) {
-  if (job.preset?.name === preset && (text === undefined || job.dataset === text)) return;
   job.choosePreset(preset);
   if (text !== undefined) job.chooseText(text);
 }

@@ -78,8 +78,8 @@ function Steps({ catalogue, text: wantedText, preset: wantedPreset, again }: Pro
     },
     [catalogue],
   );
-  // Runs before the next event. After a delay, the estimate of the previous choices could enable the
-  // start, and the start would submit them.
+  // A layout effect, because it runs before the next event. `useEffect` runs later: until then the
+  // estimate of the previous choices could enable the button, and a click would submit them.
   useLayoutEffect(() => {
     if (job) applyChoices(job, preset.name, text);
   }, [job, preset.name, text]);

@@ -1,6 +1,7 @@
 """Builds the app from settings. Importing this module opens no file and no connection."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -34,7 +35,7 @@ from api.routes import (
     tokenizers,
     webhooks,
 )
-from api.routing import ThreadRoute
+from api.routing import ThreadRoute, path_pattern
 from api.security import Gate
 from api.sharing import SharedAnswers
 from api.static_files import CompressedFiles
@@ -107,11 +108,11 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     return app
 
 
-def shared_paths() -> list[str]:
-    """The paths of the routes where identical requests may share one answer."""
+def shared_paths() -> re.Pattern[str]:
+    """Matches the paths of the routes where identical requests may share one answer."""
     routes = [route for part in PARTS for route in part.router.routes]
     shared = [each for each in routes if isinstance(each, ThreadRoute) and each.is_shared]
-    return [PREFIX + route.path for route in shared]
+    return path_pattern(shared, prefix=PREFIX)
 
 
 class _Service(Protocol):

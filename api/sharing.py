@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -74,10 +74,10 @@ class SharedAnswers:
     requests are compared before them.
     """
 
-    def __init__(self, app: ASGIApp, *, paths: Sequence[str]) -> None:
-        """`paths` are paths of routes, such as `/v1/jobs/{job_id}`, whose answers fit in memory."""
+    def __init__(self, app: ASGIApp, *, paths: re.Pattern[str]) -> None:
+        """`paths` matches the paths of the routes whose answers fit in memory."""
         self._app = app
-        self._paths = re.compile("|".join(re.sub(r"\{\w+\}", "[^/]+", path) for path in paths))
+        self._paths = paths
         self._reads: SharedReads[list[Message]] = SharedReads()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

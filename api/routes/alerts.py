@@ -6,11 +6,11 @@ from typing import Annotated
 from fastapi import Query
 
 from api.deps import Reading
-from api.routing import thread_router
+from api.routing import ThreadRouter
 from api.schemas_alerts import AlertPage, AlertRead
 from jobs.alerts import newest_alerts
 
-router = thread_router("jobs")
+router = ThreadRouter("jobs")
 
 
 @router.get("/alerts")

@@ -1,12 +1,12 @@
 """Routes that list the architectures and the presets."""
 
-from api.routing import thread_router
+from api.routing import ThreadRouter
 from api.schemas import Json
 from core.archs import ARCHITECTURES
 from core.spec.job import JobSpec
 from core.spec.presets import NOMINAL_WORDS, PRESETS
 
-router = thread_router("catalogue")
+router = ThreadRouter("catalogue")
 
 
 @router.get("/architectures")

@@ -14,14 +14,14 @@ from api.deps import CheckpointName, Context, InContext, JobId, Reading
 from api.description import file_responses, problems
 from api.downloads import ArchiveDownload, FileDownload
 from api.errors import Problem
-from api.routing import thread_router
+from api.routing import ThreadRouter
 from api.schemas import CheckpointPage, GenerateBody, GenerateRead, read_checkpoint
 from api.short import answer_of, ask
 from core.storage.rundir import RunDir
 from jobs.history import find_checkpoint, list_checkpoints
 from jobs.tables import Checkpoint
 
-router = thread_router("checkpoints")
+router = ThreadRouter("checkpoints")
 
 FILE = "/jobs/{job_id}/checkpoints/{name}/files/{path:path}"
 ARCHIVE = "/jobs/{job_id}/checkpoints/{name}/archive"

@@ -26,7 +26,7 @@ from api.deps import Context, InContext, Reading
 from api.description import problems
 from api.errors import Problem
 from api.received_files import one_at_a_time
-from api.routing import thread_router
+from api.routing import ThreadRouter
 from api.schemas import ErrorRead
 from api.schemas_datasets import (
     CleaningRead,
@@ -57,7 +57,7 @@ from core.storage.dataset_origins import (
 from jobs.short_tasks import short_task_of_dataset
 from jobs.tables import ShortTask
 
-router = thread_router("datasets")
+router = ThreadRouter("datasets")
 
 PREVIEW_LINES = 20
 

@@ -10,12 +10,12 @@ from fastapi import Request, Response
 from api import uploads
 from api.deps import InContext
 from api.evaluation_files import check_name, publish_task
-from api.routing import thread_router
+from api.routing import ThreadRouter
 from api.schemas_datasets import UnfinishedRead, UploadRead
 from api.upload_request import UPLOAD, InUpload, incomplete, receive_file
 from core.evaluation.tasks import FOLDER
 
-router = thread_router("evaluations")
+router = ThreadRouter("evaluations")
 
 TaskName = Annotated[
     str,

@@ -12,7 +12,7 @@ from api.deps import CheckpointName, EvaluationId, InContext, JobId, Reading
 from api.description import file_responses, text_responses
 from api.downloads import FileDownload
 from api.errors import Problem
-from api.routing import thread_router
+from api.routing import ThreadRouter
 from api.schemas_evaluations import (
     CurvePage,
     CurveRead,
@@ -39,9 +39,9 @@ from jobs.errors import ShortTaskNotFound
 from jobs.evaluations import evaluation_request
 from jobs.history import find_checkpoint
 from jobs.short_tasks import get_short_task, short_tasks_of_job
-from jobs.store import get_job
+from jobs.store import get_job, require_job
 
-router = thread_router("evaluations")
+router = ThreadRouter("evaluations")
 
 CurveFormat = Literal["json", "csv", "markdown"]
 CURVE_FORMATS = text_responses("text/csv", "text/markdown")
@@ -123,7 +123,7 @@ def evaluate(
 @router.get("/jobs/{job_id}/evaluations")
 def list_evaluations(job_id: JobId, session: Reading) -> EvaluationPage:
     """The evaluations of a job, including those that wait or run."""
-    get_job(session, job_id)
+    require_job(session, job_id)
     tasks = short_tasks_of_job(session, job_id, "evaluate")
     return EvaluationPage(data=[read_evaluation(task) for task in tasks])
 
@@ -170,7 +170,7 @@ def read_predictions(
     `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "..."}]}}`. For WUG an item also has
     `prob`. For reading times `pred` and `prev_pred` are surprisals.
     """
-    get_job(session, job_id)
+    require_job(session, job_id)
     try:
         task = get_short_task(session, evaluation)
     except ShortTaskNotFound:

@@ -15,7 +15,7 @@ from api.deps import InContext, JobId, Reading
 from api.description import event_responses, text_responses
 from api.errors import Problem
 from api.log import follow_log, tail_log
-from api.routing import thread_router
+from api.routing import ThreadRouter
 from api.schemas import WITHOUT_NUL, EventPage, MetricsRead, RunsMetricsRead, SeriesRead, read_event
 from api.stream import PAGE_EVENTS, EventStream, Page, encode_page, follow
 from core.events.types import PAYLOADS
@@ -25,7 +25,7 @@ from jobs.series import MAX_POINTS, Series, metric_names, metric_series
 from jobs.states import FINAL
 from jobs.tables import Job
 
-router = thread_router("events")
+router = ThreadRouter("events")
 
 TYPES_PATTERN = "^(({0})(,({0}))*)?$".format("|".join(PAYLOADS))
 """Pattern of the parameter `types` in the API description. The route itself checks the types in
@@ -60,7 +60,7 @@ def events(
     ] = None,
 ) -> EventPage:
     """The events with a `seq` above `after`, in order; `types=stage,sample` selects types."""
-    store.get_job(session, job_id)
+    store.require_job(session, job_id)
     wanted = types.split(",") if types else ()
     if unknown := [name for name in wanted if name not in PAYLOADS]:
         message = f"there is no such type; the types are: {', '.join(PAYLOADS)}"
@@ -140,7 +140,7 @@ def metrics(
     must read every point. With `extremes=false` it keeps points at equal distances, and need not
     read the others, so it is faster for long runs.
     """
-    store.get_job(session, job_id)
+    store.require_job(session, job_id)
     wanted = names.split(",") if names else metric_names(session, job_id)
     found = metric_series(
         session,
@@ -192,7 +192,7 @@ def logs(
     tail: Annotated[int, Query(ge=0, le=100_000)] = 200,
 ) -> Response:
     """The last lines of the log. With `follow`, also all further lines until the job ends."""
-    store.get_job(session, job_id)
+    store.require_job(session, job_id)
     session.close()  # reading the log may take long
     path = context.settings.job_folder(job_id) / "run.log"
     text, offset = tail_log(path, lines=tail)

@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from api.deps import Context, InContext, Reading
 from api.description import Responses, text_responses
-from api.routing import thread_router
+from api.routing import ThreadRouter
 from api.schemas import ReadyRead
 from core.events.types import now
 from jobs.placements import live_provisioners
@@ -15,7 +15,7 @@ from jobs.states import STATUSES
 from jobs.store import count_jobs, list_jobs
 from jobs.workers import live_workers
 
-router = thread_router("operations")
+router = ThreadRouter("operations")
 
 NOT_READY: Responses = {503: {"model": ReadyRead, "description": "A check failed."}}
 

@@ -12,7 +12,7 @@ from api.deps import Context, IdempotencyKey, InContext, JobId, Reading
 from api.description import Responses, problems
 from api.errors import MAX_NAME, Problem, shortened
 from api.finetuning import FinetuneRequest, complete_finetune, keep_checkpoint
-from api.routing import thread_router
+from api.routing import ThreadRouter
 from api.schemas import WITHOUT_NUL, JobPage, JobPatch, JobRead, Tag, read_job
 from api.submitted_specs import check_sources, complete_specs
 from api.tokenizer_files import with_existing_tokenizer
@@ -39,7 +39,7 @@ from jobs.tables import Job
 from jobs.waiting import read_queue, unserved_now
 from jobs.workers import live_workers
 
-router = thread_router("jobs")
+router = ThreadRouter("jobs")
 
 SUBMITTED: Responses = {
     200: {"model": JobRead, "description": "The job that was submitted with this key before."},

@@ -4,9 +4,9 @@ from importlib.resources import files
 
 from starlette.responses import FileResponse, Response
 
-from api.routing import thread_router
+from api.routing import ThreadRouter
 
-router = thread_router(include_in_schema=False)
+router = ThreadRouter(include_in_schema=False)
 
 DASHBOARD = "dashboard"
 

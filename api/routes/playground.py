@@ -8,7 +8,7 @@ from fastapi.sse import EventSourceResponse
 
 from api.deps import CheckpointName, Context, InContext, JobId
 from api.errors import Problem
-from api.routing import thread_router
+from api.routing import ThreadRouter
 from api.schemas import ErrorRead, GenerateBody
 from api.schemas_playground import SurprisalBody, SurprisalRead, WrittenRead
 from api.short import answer_of, answers_of, ask
@@ -16,7 +16,7 @@ from jobs.history import find_checkpoint
 from jobs.short_tasks import Kind
 from jobs.tables import Json
 
-router = thread_router("checkpoints")
+router = ThreadRouter("checkpoints")
 
 Task = tuple[str, str]
 """Id of a short task, and the name of its checkpoint."""

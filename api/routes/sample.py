@@ -2,11 +2,11 @@
 
 from api.deps import InContext
 from api.received_files import full_disk_as_problem
-from api.routing import thread_router
+from api.routing import ThreadRouter
 from api.schemas_datasets import SampleRead
 from core.sample import PAIRS, SAMPLE, SAMPLE_DEV, write_sample
 
-router = thread_router("datasets")
+router = ThreadRouter("datasets")
 
 
 @router.post("/sample", status_code=201)

@@ -14,7 +14,7 @@ from sqlmodel import Session
 from api.deps import Context, IdempotencyKey, InContext, Reading, StudyId
 from api.description import Responses, problems, text_responses
 from api.errors import Problem, invalid_input
-from api.routing import thread_router
+from api.routing import ThreadRouter
 from api.schemas_studies import (
     SeedsBody,
     StudyBody,
@@ -41,7 +41,7 @@ from jobs.errors import StudyRefused
 from jobs.study_table import as_csv
 from jobs.tables import Study
 
-router = thread_router("studies")
+router = ThreadRouter("studies")
 
 SUBMITTED: Responses = {
     200: {"model": StudyRead, "description": "The study that was created with this key before."},

@@ -16,7 +16,7 @@ from api.deps import Context, InContext, JobId, Reading
 from api.description import file_responses, problems
 from api.downloads import ArchiveDownload, FileDownload
 from api.errors import Problem
-from api.routing import thread_router
+from api.routing import ThreadRouter
 from api.schemas_submission import (
     ManifestRead,
     SubmissionBody,
@@ -41,10 +41,10 @@ from jobs.short_tasks import (
     short_tasks_of_job,
     unfinished_short_tasks,
 )
-from jobs.store import get_job
+from jobs.store import get_job, require_job
 from jobs.tables import Checkpoint, Json, ShortTask
 
-router = thread_router("submission")
+router = ThreadRouter("submission")
 
 SUBMISSION = "/jobs/{job_id}/submission"
 FILE = SUBMISSION + "/files/{path:path}"
@@ -116,7 +116,7 @@ def show(job_id: JobId, session: Reading) -> SubmissionRead:
 @router.get("/jobs/{job_id}/submissions")
 def list_submissions(job_id: JobId, session: Reading) -> SubmissionPage:
     """A list with the newest submission of a job. The list is empty if the job has none."""
-    get_job(session, job_id)
+    require_job(session, job_id)
     task = newest_short_task(session, job_id, "submission")
     return SubmissionPage(data=[] if task is None else [_read(session, task)])
 
@@ -200,7 +200,7 @@ def _due(
 
 
 def _newest(session: Session, job_id: str) -> ShortTask:
-    get_job(session, job_id)
+    require_job(session, job_id)
     task = newest_short_task(session, job_id, "submission")
     if task is None:
         detail = "the job has no submission; build one with POST"
@@ -216,7 +216,7 @@ def _read(session: Session, task: ShortTask) -> SubmissionRead:
 
 def _folder(session: Session, context: Context, job_id: str) -> Path:
     """The folder of the newest finished submission."""
-    get_job(session, job_id)
+    require_job(session, job_id)
     rundir = RunDir(context.settings.job_folder(job_id).resolve())
     for task in reversed(short_tasks_of_job(session, job_id, "submission")):
         folder = rundir.submissions / task.id

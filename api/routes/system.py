@@ -6,14 +6,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from api.deps import InContext, Reading
-from api.routing import thread_router
+from api.routing import ThreadRouter
 from api.schemas import CacheRead, DiskRead, QueueRead, SystemRead, WorkerPage, read_worker
 from core.storage.cache import Cache
 from jobs.short_tasks import count_queued_short_tasks
 from jobs.store import count_jobs
 from jobs.workers import live_workers
 
-router = thread_router("system")
+router = ThreadRouter("system")
 
 PACKAGES = (
     *("babylm-service", "fastapi", "celery", "redis", "sqlmodel", "torch", "transformers"),

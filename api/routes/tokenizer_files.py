@@ -10,7 +10,7 @@ from api import uploads
 from api.deps import InContext
 from api.description import problems
 from api.errors import Problem
-from api.routing import thread_router
+from api.routing import ThreadRouter
 from api.schemas_evaluations import TokenizerFilePage, TokenizerFileRead
 from api.tokenizer_files import (
     FOLDER,
@@ -22,7 +22,7 @@ from api.tokenizer_files import (
 from api.upload_request import FILE_BODY, ContentLength
 from core.tokenizer.existing import MAX_FILE_BYTES
 
-router = thread_router("tokenizers")
+router = ThreadRouter("tokenizers")
 
 TokenizerName = Annotated[
     str,

@@ -10,7 +10,7 @@ from api.deps import IdempotencyKey, InContext, JobId, Reading
 from api.description import problems
 from api.errors import Problem
 from api.routes.jobs import SUBMITTED, read_one
-from api.routing import thread_router
+from api.routing import ThreadRouter
 from api.schemas import JobRead
 from api.schemas_evaluations import (
     EncodeBody,
@@ -26,7 +26,7 @@ from core.spec.job import JobSpec
 from jobs import store
 from jobs.history import finished_stage
 
-router = thread_router("tokenizers")
+router = ThreadRouter("tokenizers")
 
 
 @router.post("/tokenizers", status_code=201, responses=SUBMITTED)
@@ -90,7 +90,7 @@ async def encode(job_id: JobId, body: EncodeBody, context: InContext) -> EncodeR
 
     def create() -> str:
         with context.database.write() as session:
-            store.get_job(session, job_id)
+            store.require_job(session, job_id)
             if finished_stage(session, job_id, "tokenizer") is None:
                 detail = f"job {job_id} has no tokenizer yet"
                 raise Problem(409, TokenizerMissing.code, detail)

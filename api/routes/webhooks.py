@@ -7,7 +7,7 @@ from fastapi import Path, Query, Response
 from api.deps import InContext, Reading
 from api.description import problems
 from api.errors import Problem
-from api.routing import thread_router
+from api.routing import ThreadRouter
 from api.schemas_webhooks import (
     DeliveryPage,
     DeliveryRead,
@@ -22,7 +22,7 @@ from api.webhook_sender import can_sign
 from jobs import webhooks
 from jobs.webhooks import DeliveryStatus
 
-router = thread_router("webhooks")
+router = ThreadRouter("webhooks")
 
 ID = r"^[0-9a-f]{32}$"
 WebhookId = Annotated[str, Path(pattern=ID, description="Id of a webhook.")]

@@ -138,14 +138,13 @@ def test_simultaneous_requests_get_whole_answers_and_share_reads(settings, datab
 
 
 def test_only_answers_that_fit_in_memory_are_shared():
-    paths = shared_paths()
-    middleware = SharedAnswers(create_app, paths=paths)  # the app is not called
+    middleware = SharedAnswers(create_app, paths=shared_paths())  # the app is not called
 
     def is_shared(path: str, method: str = "GET") -> bool:
         return middleware.is_shared({"type": "http", "method": method, "path": path})
 
-    assert all(is_shared(path.replace("{", "").replace("}", "")) for path in paths)
-    assert "/v1/jobs/{job_id}" in paths
+    for path in ("/v1/jobs", "/v1/jobs/1", "/v1/jobs/1/events", "/v1/workers", "/v1/datasets/a"):
+        assert is_shared(path), path
     assert not is_shared("/v1/jobs", "POST")
     for path in ("events/stream", "logs", "checkpoints/best/archive", "checkpoints/best/files/a/b"):
         assert not is_shared(f"/v1/jobs/1/{path}"), path

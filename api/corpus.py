@@ -204,13 +204,14 @@ def check_corpus(spec: JobSpec, data_dir: Path) -> None:
     Raises:
         Problem: 422.
     """
-    names = dataset_names(data_dir)
-    known = ", ".join(names) if names else "none so far"
     faults: list[tuple[str, str, object]] = []
     for field, name in (("dataset", spec.data.dataset), ("validation", spec.data.validation)):
         if name is None:
             continue
-        if name not in names:
+        try:
+            files = dataset_files(data_dir, name)
+        except CorpusMissing:
+            known = ", ".join(dataset_names(data_dir)) or "none so far"
             message = (
                 f"there is no dataset {name}; existing datasets: {known}. Add it with `babylm "
                 f"datasets add {name} PATH`, or put its text files into the folder {name} of the "
@@ -218,7 +219,6 @@ def check_corpus(spec: JobSpec, data_dir: Path) -> None:
             )
             faults.append((f"data.{field}", message, name))
             continue
-        files = dataset_files(data_dir, name)
         faults += _faults_of_content(f"data.{field}", files, spec)
         stems = [file.stem for file in files]
         missing = [stem for stem in spec.data.sources or () if stem not in stems]

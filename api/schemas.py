@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.events.types import StageName
 from core.spec.text_requests import GenerateOptions
+from jobs.history import Event
 from jobs.states import Status
-from jobs.tables import Checkpoint, Job, JobEvent, WorkerRow
+from jobs.tables import Checkpoint, Job, WorkerRow
 from jobs.waiting import Queue, Waiting, waiting_for
 
 Json = dict[str, Any]
@@ -328,8 +329,8 @@ def _read_waiting(waiting: Waiting | None) -> WaitingRead | None:
     )
 
 
-def read_event(event: JobEvent) -> EventRead:
-    """The response body for the row of an event."""
+def read_event(event: Event) -> EventRead:
+    """The response body for an event."""
     return EventRead(seq=event.seq, time=event.time, type=event.type, data=event.data)
 
 

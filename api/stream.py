@@ -22,7 +22,7 @@ from api.schemas import read_event
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobs.tables import JobEvent
+    from jobs.history import Event
 
 MAX_STREAMS = 200
 MAX_STREAMS_OF_CLIENT = 100
@@ -55,7 +55,7 @@ class Page:
     """Whether the job has ended and has no later events than these."""
 
 
-def encode_page(events: "Sequence[JobEvent]", *, after: int, has_ended: bool) -> Page:
+def encode_page(events: "Sequence[Event]", *, after: int, has_ended: bool) -> Page:
     """Encodes events of a job as server-sent events."""
     body = b"".join(
         format_sse_event(

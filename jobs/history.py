@@ -1,15 +1,17 @@
 """The events and checkpoints of a job."""
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam
+from sqlalchemy import String, bindparam
 from sqlmodel import Session, col, select
 
 from core.events.types import StageData, StageName
 from jobs.errors import CheckpointNotFound
-from jobs.store import get_job
-from jobs.tables import Checkpoint, JobEvent
+from jobs.expressions import is_one_of
+from jobs.store import require_job
+from jobs.tables import Checkpoint, JobEvent, Json
 
 EVENTS_PAGE = 1000
 ALIASES = ("best", "last")
@@ -17,13 +19,23 @@ STAGE_EVENTS = 7
 """Number of `stage` events up to the start of training: the start and end of clean, tokenizer and
 tokenize, and the start of training. A search for more would read all events of a job."""
 EVENTS = (
-    select(JobEvent)
+    # Columns, not entities: building ORM objects takes longer than the query.
+    select(JobEvent.seq, JobEvent.time, JobEvent.type, JobEvent.data)
     .where(col(JobEvent.job_id) == bindparam("job_id"), col(JobEvent.seq) > bindparam("after"))
     .order_by(col(JobEvent.seq))
     .limit(bindparam("limit"))
 )
 """Statements are built once, because building one takes longer than the query."""
-OF_TYPES = EVENTS.where(col(JobEvent.type).in_(bindparam("types", expanding=True)))
+OF_TYPES = EVENTS.where(is_one_of(col(JobEvent.type), "types", String))
+
+
+class Event(NamedTuple):
+    """An event of a job."""
+
+    seq: int
+    time: datetime
+    type: str
+    data: Json
 
 
 def events_after(
@@ -33,13 +45,13 @@ def events_after(
     *,
     limit: int = EVENTS_PAGE,
     types: Sequence[str] = (),
-) -> list[JobEvent]:
+) -> list[Event]:
     """The events that follow number `after`, in order; only events of `types` if any are given."""
     query = OF_TYPES if types else EVENTS
     values: dict[str, Any] = {"job_id": job_id, "after": after, "limit": limit}
     if types:
         values["types"] = list(types)
-    return list(session.exec(query, params=values))
+    return [Event(*row) for row in session.execute(query, values)]
 
 
 def last_warning(session: Session, job_id: str, code: str) -> str | None:
@@ -79,7 +91,7 @@ def list_checkpoints(session: Session, job_id: str) -> list[Checkpoint]:
     Raises:
         JobNotFound: If there is no such job.
     """
-    get_job(session, job_id)
+    require_job(session, job_id)
     query = (
         select(Checkpoint)
         .where(Checkpoint.job_id == job_id, col(Checkpoint.removed_at).is_(None))

@@ -10,17 +10,18 @@ one of them runs the job.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam
+from sqlalchemy import String, and_
 from sqlmodel import Session, col, select, update
 
 from core.events.types import now
+from jobs.clock import database_time
 from jobs.database import insert
+from jobs.expressions import SecondsAgo, is_one_of
 from jobs.positions import QUEUE_ORDER
 from jobs.tables import Job, Placement, WorkerRow
-from jobs.workers import LIVE, database_time
 
 PREFIX = "babylm-"
 QUEUE = "slurm"
@@ -39,12 +40,15 @@ ENDED = frozenset(
 """Slurm's states of a job that has ended."""
 HELD_BACK = frozenset((REFUSED, LOST)) | ENDED
 """States of an open placement that is submitted again after a delay."""
-LIVE_PROVISIONERS = LIVE.where(WorkerRow.queue == QUEUE)
+IS_LIVE_PROVISIONER = and_(
+    col(WorkerRow.queue) == QUEUE, col(WorkerRow.seen_at) > SecondsAgo(PROVISIONER_SECONDS)
+)
+LIVE_PROVISIONERS = select(WorkerRow).where(IS_LIVE_PROVISIONER)
 OPEN = (
     select(Placement)
     .where(
         col(Placement.is_open).is_(True),
-        col(Placement.job_id).in_(bindparam("job_ids", expanding=True)),
+        is_one_of(col(Placement.job_id), "job_ids", String),
     )
     .order_by(col(Placement.attempt))
 )
@@ -168,10 +172,9 @@ def start_pilot(
     return bool(session.exec(statement, execution_options={"synchronize_session": False}).rowcount)
 
 
-def live_provisioners(session: Session, *, at: datetime | None = None) -> list[WorkerRow]:
+def live_provisioners(session: Session) -> list[WorkerRow]:
     """Provisioners that reported recently."""
-    since = (at or database_time(session)) - timedelta(seconds=PROVISIONER_SECONDS)
-    return list(session.exec(LIVE_PROVISIONERS, params={"since": since}))
+    return list(session.exec(LIVE_PROVISIONERS))
 
 
 def describe_placement(placement: Placement) -> str:

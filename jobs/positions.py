@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, tuple_
+from sqlalchemy import ColumnElement, Select, String, bindparam, func, tuple_
 from sqlmodel import Session, col, select
 
+from jobs.expressions import is_one_of
 from jobs.tables import Job, UtcDateTime
 
 QUEUE_ORDER = (col(Job.priority).desc(), col(Job.queued_at), col(Job.id))
@@ -50,7 +51,7 @@ def _positions(*, has_one_priority: bool) -> Select[tuple[str, int]]:
     number = func.row_number().over(order_by=QUEUE_ORDER)
     numbered = select(col(Job.id), (ahead + number).label("position")).where(*span).subquery()
     job_id, position = numbered.c.id, numbered.c.position
-    return select(job_id, position).where(job_id.in_(bindparam("ids", expanding=True)))
+    return select(job_id, position).where(is_one_of(job_id, "ids", String))
 
 
 def _time(name: str) -> ColumnElement[datetime]:

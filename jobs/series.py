@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Integer, ScalarSelect, bindparam, func
+from sqlalchemy import BigInteger, ColumnElement, Executable, Integer, ScalarSelect, bindparam, func
 from sqlmodel import Session, col, select
 
 from core.spec.training import MAX_STEPS
+from jobs.expressions import is_one_of
 from jobs.tables import Metric, MetricStep
 
 MAX_POINTS = 500
@@ -72,11 +73,10 @@ def metric_series(
 
 
 def _series(session: Session, values: Values, *, max_points: int, extremes: bool) -> Series:
-    if session.exec(NUM_POINTS, params=values | {"limit": max_points + 1}).one() <= max_points:
+    extent = session.execute(EXTENT, values | {"limit": max_points + 1}).one()
+    if extent.num_points <= max_points:
         return _points(session, POINTS, values)
-    # Two queries, each one seek in the primary key; a single query would scan it.
-    low = session.exec(LOWEST_STEP, params=values).one()
-    high = session.exec(HIGHEST_STEP, params=values).one()
+    low, high = extent.lowest, extent.highest
     num_buckets = max_points // POINTS_A_BUCKET if extremes else max_points - 1
     edges = {"low": low, "high": high, "width": (high - low) // num_buckets + 1}
     found = session.execute(EXTREMES if extremes else FIRSTS, values | edges)
@@ -135,9 +135,12 @@ IN_RANGE = (
 )
 # Statements are built once, because building one takes longer than the query.
 LIMITED = select(Metric.step).where(*IN_RANGE).limit(bindparam("limit")).subquery()
-NUM_POINTS = select(func.count()).select_from(LIMITED)
-LOWEST_STEP = select(func.min(Metric.step)).where(*IN_RANGE)
-HIGHEST_STEP = select(func.max(Metric.step)).where(*IN_RANGE)
+# Each subquery for an end is one seek in the primary key. `min` and `max` of one query would scan.
+EXTENT = select(
+    select(func.count()).select_from(LIMITED).scalar_subquery().label("num_points"),
+    select(func.min(Metric.step)).where(*IN_RANGE).scalar_subquery().label("lowest"),
+    select(func.max(Metric.step)).where(*IN_RANGE).scalar_subquery().label("highest"),
+)
 EXTREMES = _steps_to_keep(extremes=True)
 FIRSTS = _steps_to_keep(extremes=False)
 # Selects columns, not entities: building ORM objects took longer than the query.
@@ -157,4 +160,4 @@ ALL_POINTS = (
     .order_by(col(Metric.step))
 )
 POINTS = ALL_POINTS.where(*IN_RANGE)
-POINTS_AT = ALL_POINTS.where(*OF_SERIES, col(Metric.step).in_(bindparam("steps", expanding=True)))
+POINTS_AT = ALL_POINTS.where(*OF_SERIES, is_one_of(col(Metric.step), "steps", BigInteger))

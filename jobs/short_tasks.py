@@ -15,7 +15,7 @@ from sqlmodel import Session, col, delete, func, select, update
 
 from core.events.types import ErrorData, now
 from jobs.errors import Fenced, ShortTaskNotFound
-from jobs.store import get_job
+from jobs.store import require_job
 from jobs.tables import Json, ShortTask, UtcDateTime
 from jobs.transitions import FRESH
 
@@ -50,7 +50,7 @@ def create_short_task(
     """
     assert (job_id is None) is not (dataset is None)
     if job_id is not None:
-        get_job(session, job_id)
+        require_job(session, job_id)
     task = ShortTask(kind=kind, job_id=job_id, dataset=dataset, request=request, created_at=now())
     return _add(session, [task])[0]
 
@@ -63,7 +63,7 @@ def create_short_tasks(
     Raises:
         JobNotFound: If there is no such job.
     """
-    get_job(session, job_id)
+    require_job(session, job_id)
     tasks = [
         ShortTask(kind=kind, job_id=job_id, request=request, created_at=now())
         for kind, request in asked

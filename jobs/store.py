@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, func, or_
+from sqlalchemy import ColumnElement, String, bindparam, func, or_
 from sqlmodel import Session, col, delete, select
 
 from core.events.types import StatusData, now
@@ -16,6 +16,7 @@ from core.spec.job import JobSpec
 from jobs.cursors import make_cursor, read_cursor, rows_after
 from jobs.database import insert
 from jobs.errors import IdempotencyConflict, InvalidTransition, JobNotFound
+from jobs.expressions import is_one_of
 from jobs.orders import CREATED, NEWEST_FIRST, Order, sorted_page
 from jobs.resources import needs_of
 from jobs.states import ACTIONS, FINAL, Action, Status, allowed
@@ -26,7 +27,11 @@ PAGE = 50
 MAX_PAGE = 1000
 COUNTS = select(Job.status, func.count()).group_by(Job.status)
 JOB = select(Job).where(col(Job.id) == bindparam("job_id"))
-EXISTING = select(Job.id).where(col(Job.id).in_(bindparam("job_ids", expanding=True)))
+JOB_ID = select(Job.id).where(col(Job.id) == bindparam("job_id"))
+EXISTING = select(Job.id).where(is_one_of(col(Job.id), "job_ids", String))
+LIMITED = select(Job).limit(bindparam("limit"))
+OLDEST = LIMITED.order_by(col(Job.created_at), col(Job.id))
+NEWEST = LIMITED.order_by(col(Job.created_at).desc(), col(Job.id).desc())
 """Statements of frequent reads are built once, because building one takes longer than the query."""
 
 
@@ -82,8 +87,8 @@ def create_job(
         queued_at=moment,
         last_seq=1,
     )
-    statement = insert(session, Job).values(**job.model_dump()).on_conflict_do_nothing()
-    inserted = session.exec(statement.returning(col(Job.id))).one_or_none()
+    statement = insert(session, Job).on_conflict_do_nothing().returning(col(Job.id))
+    inserted = session.execute(statement, job.model_dump()).one_or_none()
     if inserted is None:
         assert idempotency_key is not None  # nothing else in the row can conflict
         return _first_of_key(session, idempotency_key, digest), False
@@ -108,6 +113,16 @@ def get_job(session: Session, job_id: str) -> Job:
     if job is None:
         raise JobNotFound(job_id)
     return job
+
+
+def require_job(session: Session, job_id: str) -> None:
+    """Checks that there is a job of that id. This takes less time than to read the job.
+
+    Raises:
+        JobNotFound: If there is no such job.
+    """
+    if session.exec(JOB_ID, params={"job_id": job_id}).one_or_none() is None:
+        raise JobNotFound(job_id)
 
 
 def existing(session: Session, job_ids: Sequence[str]) -> list[str]:
@@ -152,9 +167,10 @@ def list_jobs(
         return sorted_page(session, order, where=conditions, limit=limit, after=after)
     if after is not None:
         conditions.append(rows_after(Job, *read_cursor(after), is_descending=order.is_descending))
-    moment, number = col(Job.created_at), col(Job.id)
-    keys = (moment.desc(), number.desc()) if order.is_descending else (moment, number)
-    jobs = list(session.exec(select(Job).where(*conditions).order_by(*keys).limit(limit + 1)))
+    page = NEWEST if order.is_descending else OLDEST
+    if conditions:
+        page = page.where(*conditions)
+    jobs = list(session.exec(page, params={"limit": limit + 1}))
     more = len(jobs) > limit
     last = jobs[limit - 1] if more else None
     return jobs[:limit], make_cursor(last.created_at, last.id) if last else None

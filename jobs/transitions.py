@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, update
 
 from core.events.types import EventData, JournalEvent, StatusData, event_of
+from jobs.database import insert
 from jobs.states import TRANSITIONS, Status
 from jobs.tables import Job, JobEvent
 from jobs.webhooks import queue_messages
@@ -57,7 +58,7 @@ def transition(
 def add_event(session: Session, job_id: str, *, seq: int, data: EventData) -> JournalEvent:
     """Adds an event with a number that the caller has reserved in the row; returns the event."""
     event = event_of(data)
-    row = JobEvent(job_id=job_id, seq=seq, time=event.time, type=event.type, data=event.data)
-    session.add(row)
-    session.flush()
+    row = {"job_id": job_id, "seq": seq}
+    row |= {"time": event.time, "type": event.type, "data": event.data}
+    session.execute(insert(session, JobEvent), row)
     return event

@@ -1,17 +1,31 @@
 """The reason why a job is queued: no worker, other jobs, or Slurm."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from sqlmodel import Session
+from sqlalchemy import or_
+from sqlmodel import Session, col, select
 
 from core.spec.job import JobSpec
-from jobs.placements import describe_placement, live_provisioners, newest_placements
+from jobs.placements import (
+    IS_LIVE_PROVISIONER,
+    describe_placement,
+    live_provisioners,
+    newest_placements,
+)
+from jobs.placements import QUEUE as SLURM
 from jobs.positions import queue_positions
 from jobs.resources import Offer, needs_of, offer_of, serves, unserved_reason
-from jobs.tables import Job, Placement
-from jobs.workers import live_train_workers
+from jobs.tables import Job, Placement, WorkerRow
+from jobs.workers import IS_LIVE_TRAIN, live_train_workers
+
+LIVE_FOR_QUEUE = (
+    select(WorkerRow)
+    .where(or_(IS_LIVE_TRAIN, IS_LIVE_PROVISIONER))
+    .order_by(col(WorkerRow.started_at))
+)
+"""Built once, because building a statement takes longer than the query."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +60,11 @@ def read_queue(session: Session, jobs: Sequence[Job]) -> Queue:
     if not queued:
         return Queue({}, (), False, {})
     ids = [job.id for job in queued]
+    workers = session.exec(LIVE_FOR_QUEUE, params={"pilots_of": ids}).all()
     return Queue(
         positions=queue_positions(session, queued),
-        offers=_train_offers(session, ids),
-        has_provisioner=bool(live_provisioners(session)),
+        offers=_offers(each for each in workers if each.queue != SLURM),
+        has_provisioner=any(each.queue == SLURM for each in workers),
         placements=newest_placements(session, ids),
     )
 
@@ -83,7 +98,7 @@ def unserved_now(session: Session, spec: JobSpec) -> str | None:
     of the future workers are unknown.
     """
     job = Job(id="", name="", status="queued", spec={}, **asdict(needs_of(spec)))
-    offers = _train_offers(session, ())
+    offers = _offers(live_train_workers(session))
     if not offers or any(serves(offer, job) for offer in offers):
         return None
     if job.where_allowed != "local" and live_provisioners(session):
@@ -91,9 +106,8 @@ def unserved_now(session: Session, spec: JobSpec) -> str | None:
     return unserved_reason(job, offers)
 
 
-def _train_offers(session: Session, job_ids: Sequence[str]) -> tuple[Offer, ...]:
-    """The distinct offers of the live train workers, and of pilots of these jobs."""
-    workers = live_train_workers(session, pilots_of=job_ids)
+def _offers(workers: Iterable[WorkerRow]) -> tuple[Offer, ...]:
+    """The distinct offers of the workers."""
     return tuple(dict.fromkeys(offer_of(worker) for worker in workers))
 
 

@@ -1,13 +1,13 @@
 """The rows of the workers. Each worker updates its own row."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import bindparam, func, or_
+from sqlalchemy import String, and_, or_
 from sqlmodel import Session, col, delete, select
 
-from core.events.types import now
+from jobs.clock import database_time
 from jobs.database import upsert
+from jobs.expressions import SecondsAgo, is_one_of
 from jobs.tables import WorkerRow
 
 REPORT_SECONDS = 2.0
@@ -15,24 +15,15 @@ REPORT_SECONDS = 2.0
 LIVE_SECONDS = 10.0
 """Seconds after its last report for which a worker counts as alive."""
 PILOT_OF = col(WorkerRow.offer)["job_id"].as_string()
-LIVE = (
-    select(WorkerRow)
-    .where(col(WorkerRow.seen_at) > bindparam("since"))
-    .order_by(col(WorkerRow.started_at))
+IS_LIVE = col(WorkerRow.seen_at) > SecondsAgo(LIVE_SECONDS)
+IS_LIVE_TRAIN = and_(
+    IS_LIVE,
+    col(WorkerRow.queue) == "train",
+    or_(PILOT_OF.is_(None), is_one_of(PILOT_OF, "pilots_of", String)),
 )
+LIVE = select(WorkerRow).where(IS_LIVE).order_by(col(WorkerRow.started_at))
 """Statements are built once, because building one takes longer than the query."""
-LIVE_TRAIN = LIVE.where(
-    WorkerRow.queue == "train",
-    or_(PILOT_OF.is_(None), PILOT_OF.in_(bindparam("pilots_of", expanding=True))),
-)
-
-
-def database_time(session: Session) -> datetime:
-    """The time of the database server, which all hosts share. With SQLite, the time of the host."""
-    if session.get_bind().dialect.name == "sqlite":
-        return now()
-    moment: datetime = session.exec(select(func.clock_timestamp())).one()
-    return moment.astimezone(UTC)
+LIVE_TRAIN = select(WorkerRow).where(IS_LIVE_TRAIN).order_by(col(WorkerRow.started_at))
 
 
 def report_worker(session: Session, worker: WorkerRow) -> None:
@@ -52,10 +43,9 @@ def worker_heartbeats(session: Session) -> list[tuple[str, int]]:
     return list(session.exec(select(WorkerRow.id, WorkerRow.heartbeat)))
 
 
-def live_workers(session: Session, *, at: datetime | None = None) -> list[WorkerRow]:
+def live_workers(session: Session) -> list[WorkerRow]:
     """The workers that reported recently, oldest first."""
-    since = (at or database_time(session)) - timedelta(seconds=LIVE_SECONDS)
-    return list(session.exec(LIVE, params={"since": since}))
+    return list(session.exec(LIVE))
 
 
 def live_train_workers(session: Session, *, pilots_of: Sequence[str] = ()) -> list[WorkerRow]:
@@ -64,6 +54,4 @@ def live_train_workers(session: Session, *, pilots_of: Sequence[str] = ()) -> li
     A pilot is a worker that Slurm starts for one job. A cluster may have a thousand pilots, so
     pilots of other jobs are not read.
     """
-    since = database_time(session) - timedelta(seconds=LIVE_SECONDS)
-    values = {"since": since, "pilots_of": list(pilots_of)}
-    return list(session.exec(LIVE_TRAIN, params=values))
+    return list(session.exec(LIVE_TRAIN, params={"pilots_of": list(pilots_of)}))

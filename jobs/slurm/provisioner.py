@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from core.spec.stored import read_stored_spec
+from jobs.clock import database_time
 from jobs.database import Database
 from jobs.placements import (
     ENDED,
@@ -36,7 +37,7 @@ from jobs.slurm.client import Listed, Listing, Refused, Slurm, Submitted
 from jobs.slurm.script import make_script, read_template, sbatch_options, slurm_folder
 from jobs.slurm.time_limit import time_limit_minutes
 from jobs.tables import Job, Placement, WorkerRow
-from jobs.workers import database_time, live_workers
+from jobs.workers import live_workers
 
 log = logging.getLogger(__name__)
 

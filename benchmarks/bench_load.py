@@ -4,8 +4,9 @@
 
 `load/training` keeps 100 event streams and 40 stalled downloads open, and sends 200 reads and 5
 submits per second for BABYLM_BENCH_SECONDS (default 60). It compares the step time of the run with
-the step time without this load. The run has the first core; the API, the broker and this program
-share the last core.
+the step time without this load, and measures how long after its time an event arrives in a stream.
+The requests share open connections, as those of a browser or an HTTP client do. The run has the
+first core; the API, the broker and this program share the last core.
 
 The processor time per request does not depend on other programs. To measure it on a busy machine,
 where 200 reads per second overload the API, set BABYLM_BENCH_READS to a lower rate such as 20.
@@ -17,6 +18,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -24,6 +26,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +60,15 @@ SPEC: dict[str, Any] = {  # any JSON value
 stalls if the client does not read it."""
 BURST = 400
 STREAMS = 100
+TIMED = 3
+"""Number of streams in which the arrival of each event is timed."""
 STALLED = 40
 READS_PER_SECOND = int(os.environ.get("BABYLM_BENCH_READS", "200"))
 SUBMITS_PER_SECOND = 5
 REQUEST_SECONDS = 60.0
 START_SECONDS = 300.0
 HEALTH_SECONDS = 0.05
+LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
 
 @dataclass
@@ -163,13 +169,13 @@ def _pin(service: Service) -> None:
 
 async def _burst(name: str, target: Target) -> None:
     answers = Answers()
-    connections = [await asyncio.open_connection("127.0.0.1", target.port) for _ in range(BURST)]
+    connections = Connections(target.port)
+    await connections.open(BURST)
     with _watched_health(target.port) as health:
         began = time.perf_counter()
-        await asyncio.gather(
-            *(ask(target.port, answers, "/v1/jobs?limit=1", on=each) for each in connections)
-        )
+        await asyncio.gather(*(connections.ask(answers, "/v1/jobs?limit=1") for _ in range(BURST)))
         figure(name, "seconds", time.perf_counter() - began, "s")
+    connections.close()
     note(name, f"{dict(answers.statuses)}; health {dict(health.statuses)}")
     figure(name, "failures", answers.failures + health.failures, "1")
     figure(name, "refused_with_retry_after", answers.statuses["503 retry"], "1")
@@ -210,15 +216,18 @@ def _processor_seconds(service: Service) -> dict[str, float]:
 
 
 async def _load(target: Target, seconds: float) -> dict[str, Answers]:
-    kinds = {kind: Answers() for kind in ("read", "submit", "stream", "download")}
+    kinds = {kind: Answers() for kind in ("read", "submit", "stream", "event", "download")}
     stream = f"/v1/jobs/{target.job_id}/events/stream"
     async with contextlib.AsyncExitStack() as stack:
         kinds["health"] = stack.enter_context(_watched_health(target.port))
-        for _ in range(STREAMS):
-            await stack.enter_async_context(_opened(target.port, stream, kinds["stream"], True))
+        for number in range(STREAMS):
+            reader = await stack.enter_async_context(_opened(target.port, stream, kinds["stream"]))
+            drain = _time_events(reader, kinds["event"]) if number < TIMED else _drain(reader)
+            stack.callback(asyncio.create_task(drain).cancel)
         for _ in range(STALLED):
-            opened = _opened(target.port, target.download, kinds["download"], False)
+            opened = _opened(target.port, target.download, kinds["download"])
             await stack.enter_async_context(opened)
+        connections = stack.enter_context(contextlib.closing(Connections(target.port)))
         asked = []
         total = int(seconds * READS_PER_SECOND)
         began = time.perf_counter()
@@ -226,10 +235,10 @@ async def _load(target: Target, seconds: float) -> dict[str, Answers]:
             delay = began + number / READS_PER_SECOND - time.perf_counter()
             await asyncio.sleep(max(0.0, delay))
             path = target.reads[number % len(target.reads)]
-            asked.append(asyncio.create_task(ask(target.port, kinds["read"], path)))
+            asked.append(asyncio.create_task(connections.ask(kinds["read"], path)))
             if _submits_until(number + 1) > _submits_until(number):
                 body = json.dumps(SPEC).encode()
-                submit = ask(target.port, kinds["submit"], "/v1/jobs", body)
+                submit = connections.ask(kinds["submit"], "/v1/jobs", body)
                 asked.append(asyncio.create_task(submit))
         await asyncio.gather(*asked)
     return kinds
@@ -265,37 +274,61 @@ def _watched_health(port: int) -> Iterator[Answers]:
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def ask(
-    port: int, answers: Answers, path: str, body: bytes | None = None, on: Streams | None = None
-) -> None:
-    """Sends one request on its own socket and reads the whole answer."""
-    began, status = time.perf_counter(), "none"
-    try:
-        async with asyncio.timeout(REQUEST_SECONDS):
-            reader, writer = on or await asyncio.open_connection("127.0.0.1", port)
-            with contextlib.closing(writer):
-                writer.write(_request(path, body))
-                answer = await reader.read(-1)
-                status = _status(answer.partition(b"\r\n\r\n")[0])
-    except (OSError, TimeoutError):
-        pass
-    answers.add(time.perf_counter() - began, status)
+class Connections:
+    """Connections to the service; a request uses an idle one, or opens one if there is none."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._idle: list[Streams] = []
+
+    async def open(self, count: int) -> None:
+        """Opens idle connections."""
+        for _ in range(count):
+            self._idle.append(await asyncio.open_connection("127.0.0.1", self._port))
+
+    async def ask(self, answers: Answers, path: str, body: bytes | None = None) -> None:
+        """Sends one request and reads the whole answer."""
+        began, status = time.perf_counter(), "none"
+        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+            async with asyncio.timeout(REQUEST_SECONDS):
+                status = await self._send(_request(path, body))
+        answers.add(time.perf_counter() - began, status)
+
+    async def _send(self, request: bytes) -> str:
+        while self._idle and self._idle[-1][0].at_eof():  # the service closes idle connections
+            self._idle.pop()[1].close()
+        if not self._idle:
+            await self.open(1)
+        reader, writer = self._idle.pop()
+        try:
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = LENGTH.search(head)
+            assert length is not None, f"an answer without a length: {head!r}"
+            await reader.readexactly(int(length[1]))
+        except BaseException:
+            writer.close()
+            raise
+        self._idle.append((reader, writer))
+        return _status(head)
+
+    def close(self) -> None:
+        """Closes the idle connections."""
+        for _, writer in self._idle:
+            writer.close()
 
 
 @contextlib.asynccontextmanager
-async def _opened(port: int, path: str, answers: Answers, reading: bool) -> AsyncIterator[None]:
-    """Opens a long answer: reads the head, then either continues to read or stalls."""
+async def _opened(port: int, path: str, answers: Answers) -> AsyncIterator[asyncio.StreamReader]:
+    """Opens a long answer and reads its head. The answer stalls unless the caller reads on."""
     began = time.perf_counter()
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 12)
     writer.write(_request(path))
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), REQUEST_SECONDS)
     answers.add(time.perf_counter() - began, _status(head))
-    drain = asyncio.create_task(_drain(reader)) if reading else None
     try:
-        yield
+        yield reader
     finally:
-        if drain is not None:
-            drain.cancel()
         writer.close()
 
 
@@ -304,9 +337,19 @@ async def _drain(reader: asyncio.StreamReader) -> None:
         pass
 
 
+async def _time_events(reader: asyncio.StreamReader, answers: Answers) -> None:
+    """Reads a stream, and adds the seconds from the time of each new event until its arrival."""
+    began = time.time()
+    while line := await reader.readline():
+        if line.startswith(b"data:"):
+            moment = datetime.fromisoformat(json.loads(line[5:])["time"]).timestamp()
+            if moment > began:
+                answers.add(time.time() - moment, "200")
+
+
 def _request(path: str, body: bytes | None = None) -> bytes:
     method = "GET" if body is None else "POST"
-    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n"
     if body is not None:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return head.encode() + b"\r\n" + (body or b"")

@@ -9,16 +9,22 @@ import asyncio
 import json
 import select
 import sys
+from contextlib import closing
 
-from benchmarks.bench_load import HEALTH_SECONDS, Answers, ask
+from benchmarks.bench_load import HEALTH_SECONDS, Answers, Connections
 
 
 def main() -> None:
     answers = Answers()
     print("started", flush=True)
     while not select.select([sys.stdin], [], [], HEALTH_SECONDS)[0]:
-        asyncio.run(ask(int(sys.argv[1]), answers, "/healthz"))
+        asyncio.run(_ask(int(sys.argv[1]), answers))
     print(json.dumps({"seconds": answers.seconds, "statuses": answers.statuses}))
+
+
+async def _ask(port: int, answers: Answers) -> None:
+    with closing(Connections(port)) as connections:
+        await connections.ask(answers, "/healthz")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 """Bulkheads: each kind of blocking work has its own threads and its own bounded queue."""
 
+import asyncio
+import threading
 from collections.abc import Callable
-from typing import TypeVar
-
-from anyio import CapacityLimiter, WouldBlock, fail_after
-from anyio.to_thread import run_sync
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
 
 from api.delay import BURST_SECONDS, QueueDelay
 from api.errors import Problem
 
 RETRY_SECONDS = 1
+IDLE_SECONDS = 0.5
+"""Seconds without a call after which a thread ends. The program ends after its threads."""
 
 Result = TypeVar("Result")
 
@@ -20,6 +22,9 @@ class Bulkhead:
     A call may take a database connection, and releases it before it returns. A call never waits for
     another thread. So running calls always finish, and no deadlock is possible, whatever the sizes
     of the bulkheads and of the connection pool are.
+
+    A thread takes its next call from the queue itself. With anyio's threads and limiter, each call
+    took more passes of the event loop, and locks that are written in Python.
     """
 
     def __init__(
@@ -33,12 +38,15 @@ class Bulkhead:
         self._max_threads = max_threads
         self._max_waiting = max_waiting
         self._max_wait_seconds = None if max_waiting is None else max_wait_seconds
-        self._limiter = CapacityLimiter(max_threads)
         self._delay = QueueDelay()
         self._admitted = 0
+        self._queue: SimpleQueue[_Call[Any]] = SimpleQueue()
+        self._num_threads = 0
+        self._lock = threading.Lock()
+        """Held while a call is queued or a thread ends, so that no call stays without a thread."""
 
     async def run(self, call: Callable[[], Result]) -> Result:
-        """Runs the call in a thread.
+        """Runs the call in a thread. If the caller is cancelled before that, it does not run.
 
         Raises:
             Problem: 503, at once if too many callers wait, or later if the call did not begin in
@@ -48,31 +56,110 @@ class Bulkhead:
             limit = self._max_threads + self._max_waiting
             if self._admitted >= limit:
                 raise overloaded(limit)
+        must_wait = self._admitted >= self._max_threads
+        one = _Call(call, asyncio.get_running_loop(), self._delay.enter(is_empty=not must_wait))
         self._admitted += 1
-        caller = object()
+        self._put(one)
+        timer = None
+        if must_wait and self._max_wait_seconds is not None:
+            timer = one.loop.call_later(self._max_wait_seconds, self._refuse, one)
         try:
-            await self._acquire(caller)
-            try:
-                return await run_sync(call, limiter=CapacityLimiter(1))
-            finally:
-                self._limiter.release_on_behalf_of(caller)
+            return await one.future
+        except asyncio.CancelledError:
+            self._withdraw(one)
+            raise
         finally:
-            self._admitted -= 1
+            if timer is not None:
+                timer.cancel()
+            del one, call  # otherwise the traceback of an error would refer to the error
 
-    async def _acquire(self, caller: object) -> None:
-        try:
-            self._limiter.acquire_on_behalf_of_nowait(caller)
-            self._delay.enter(is_empty=True)
-        except WouldBlock:
-            entered_at = self._delay.enter(is_empty=False)
+    def _put(self, one: "_Call[Any]") -> None:
+        with self._lock:
+            self._queue.put(one)
+            if self._num_threads < min(self._admitted, self._max_threads):
+                self._num_threads += 1
+                threading.Thread(target=self._work, name="bulkhead").start()
+
+    def _refuse(self, one: "_Call[Any]") -> None:
+        """Answers a caller that has waited too long, unless its call has begun."""
+        number = self._admitted
+        if self._withdraw(one) and not one.future.done():
+            one.future.set_exception(overloaded(number))
+
+    def _withdraw(self, one: "_Call[Any]") -> bool:
+        """Removes a call from the queue; returns False if it has begun."""
+        is_waiting = one.take()
+        self._admitted -= is_waiting
+        return is_waiting
+
+    def _work(self) -> None:
+        """Runs calls in a thread until there has been none for IDLE_SECONDS."""
+        while True:
             try:
-                with fail_after(self._max_wait_seconds):
-                    await self._limiter.acquire_on_behalf_of(caller)
-            except TimeoutError as error:
-                raise overloaded(self._admitted) from error
-            if self._max_waiting is not None and self._delay.is_too_long(entered_at):
-                self._limiter.release_on_behalf_of(caller)
-                raise overloaded(self._admitted) from None
+                self._run_next()
+            except Empty:
+                with self._lock:
+                    if self._queue.empty():
+                        self._num_threads -= 1
+                        return
+
+    def _run_next(self) -> None:
+        one = self._queue.get(timeout=IDLE_SECONDS)
+        if not one.take():
+            return
+        if self._max_waiting is not None and self._delay.is_too_long(one.entered_at):
+            one.error = overloaded(self._admitted)
+        else:
+            one.run()
+        try:
+            one.loop.call_soon_threadsafe(self._finish, one)
+        except RuntimeError:  # the event loop has ended
+            self._admitted -= 1
+        del one  # for the same reason as in `run`
+
+    def _finish(self, one: "_Call[Any]") -> None:
+        self._admitted -= 1
+        one.finish()
+
+
+class _Call(Generic[Result]):
+    """A call, the future of its caller, and its result."""
+
+    def __init__(
+        self, call: Callable[[], Result], loop: asyncio.AbstractEventLoop, entered_at: float
+    ) -> None:
+        self.loop = loop
+        self.entered_at = entered_at
+        self.future: asyncio.Future[Result] = loop.create_future()
+        self.error: BaseException | None = None
+        self._call = call
+        self._result: Result | None = None
+        self._taken = threading.Lock()
+
+    def take(self) -> bool:
+        """True for the first caller: the thread that runs the call, or who withdraws it."""
+        return self._taken.acquire(blocking=False)
+
+    def run(self) -> None:
+        """Runs the call, and keeps its result or error."""
+        try:
+            self._result = self._call()
+        except StopIteration as error:  # a future does not accept it
+            self.error = RuntimeError("the call raised StopIteration")
+            self.error.__cause__ = error
+        except BaseException as error:  # is raised for the caller
+            self.error = error
+        finally:
+            del self  # for the same reason as in `Bulkhead.run`
+
+    def finish(self) -> None:
+        """Passes the result or error to the caller, on the event loop."""
+        if self.future.done():  # the caller was cancelled
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self._result)  # type: ignore[arg-type]  # None only if it is one
 
 
 def overloaded(limit: int) -> Problem:

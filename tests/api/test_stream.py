@@ -1,6 +1,9 @@
 """Threads and queries of open streams."""
 
+import asyncio
+import gc
 import threading
+import weakref
 
 import anyio
 import pytest
@@ -35,6 +38,86 @@ def test_a_call_that_does_not_begin_in_time_is_refused():
         assert await bulkhead.run(lambda: "free again") == "free again"
 
     anyio.run(ask)
+
+
+def test_a_call_whose_caller_is_cancelled_while_it_waits_does_not_run():
+    released, begun = threading.Event(), threading.Event()
+    ran: list[str] = []
+
+    def hold() -> None:
+        begun.set()
+        released.wait()
+
+    async def ask() -> None:
+        bulkhead = Bulkhead(max_threads=1, max_waiting=1)
+        async with anyio.create_task_group() as group:
+            group.start_soon(bulkhead.run, hold)
+            while not begun.is_set():
+                await anyio.sleep(0)
+            with anyio.CancelScope() as cancelled:
+                cancelled.cancel()
+                await bulkhead.run(lambda: ran.append("cancelled"))
+            group.start_soon(bulkhead.run, lambda: ran.append("next"))  # the place is free again
+            released.set()
+        assert ran == ["next"]
+
+    anyio.run(ask)
+
+
+def test_calls_run_in_order_and_also_after_the_threads_have_ended(monkeypatch):
+    monkeypatch.setattr("api.bulkhead.IDLE_SECONDS", 0.0001)
+    found: list[int] = []
+
+    async def ask() -> None:
+        bulkhead = Bulkhead(max_threads=1)
+        for begin in range(0, 3000, 3):  # the thread often ends between two rounds
+            rounds = [
+                bulkhead.run(lambda number=begin + add: found.append(number)) for add in range(3)
+            ]
+            await asyncio.gather(*rounds)
+
+    asyncio.run(asyncio.wait_for(ask(), timeout=120))
+    assert found == list(range(3000))
+
+
+@pytest.mark.parametrize("error", [KeyError("no"), StopIteration(), SystemExit(3)])
+def test_the_error_of_a_call_is_raised_for_its_caller(error):
+    def fail() -> None:
+        raise error
+
+    async def ask() -> None:
+        bulkhead = Bulkhead(max_threads=1)
+        expected = RuntimeError if isinstance(error, StopIteration) else type(error)
+        with pytest.raises(expected) as raised:
+            await bulkhead.run(fail)
+        assert error in (raised.value, raised.value.__cause__)
+        assert await bulkhead.run(lambda: "free again") == "free again"
+
+    asyncio.run(ask())
+
+
+def test_the_error_of_a_call_is_freed_without_a_garbage_collection():
+    class Refused(Exception):
+        pass
+
+    def fail() -> None:
+        raise Refused
+
+    async def ask() -> list[weakref.ref[Refused]]:
+        bulkhead, found = Bulkhead(max_threads=1), []
+        for _ in range(3):
+            try:
+                await bulkhead.run(fail)
+            except Refused as error:
+                found.append(weakref.ref(error))
+            await bulkhead.run(lambda: None)  # the thread has finished the call before
+        return found
+
+    gc.disable()
+    try:
+        assert all(error() is None for error in asyncio.run(ask()))
+    finally:
+        gc.enable()
 
 
 def test_streams_that_wait_for_the_same_events_share_one_query():

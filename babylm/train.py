@@ -19,7 +19,7 @@ from core.events.journal import read_journal
 from core.process.program import python_command
 from core.process.stop import FULL
 from core.process.threads import thread_environment
-from core.storage.rundir import RunDir, locked, publish_file
+from core.storage.rundir import STAGING_SUFFIX, RunDir, locked, publish_file
 
 if TYPE_CHECKING:
     from core.spec.job import JobSpec
@@ -162,6 +162,7 @@ class _Watch:
 def _write_spec(rundir: RunDir, body: Body) -> None:
     content = resolve_spec(body).model_dump_json(indent=2).encode()
     try:
+        _require_run_folder(rundir)
         rundir.root.mkdir(parents=True, exist_ok=True)
         if not rundir.spec.exists():
             publish_file(rundir.spec, content)
@@ -179,6 +180,23 @@ def _write_spec(rundir: RunDir, body: Body) -> None:
         f"{rundir.root} contains a run of another spec",
         hint="Choose another --output, or train the spec.json in this folder to continue the run.",
     )
+
+
+def _require_run_folder(rundir: RunDir) -> None:
+    """Refuses a file, and a folder that contains files but no run.
+
+    An earlier call that was killed at its start may have left only temporary files.
+    """
+    root = rundir.root
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{root} is not a folder", hint="Name a new folder: --output my-run")
+    if not root.exists() or rundir.spec.exists() or rundir.journal.exists():
+        return
+    if any(not path.name.endswith(STAGING_SUFFIX) for path in root.iterdir()):
+        raise UsageError(
+            f"{root} is not empty and contains no run",
+            hint=f"Name a new folder: --output {root / 'my-run'}",
+        )
 
 
 def _write_sample(rundir: RunDir, data_dir: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from babylm.errors import CommandError
+from babylm.errors import CommandError, UsageError
 from babylm.train import resolve_spec, train_here
 from core.sample import SAMPLE, SAMPLE_DEV
 from core.storage.rundir import RunDir, locked
@@ -104,6 +104,31 @@ def test_a_folder_of_another_run_is_not_touched(tmp_path):
     assert (output / "spec.json").read_bytes() == before
 
 
+def test_a_folder_with_files_but_no_run_is_refused(tmp_path):
+    output = tmp_path / "run"
+    output.mkdir()
+    (output / "index.md").write_text("text")
+    with pytest.raises(UsageError, match="run is not empty and contains no run") as raised:
+        train(tmp_path, FINISH)
+    assert "Name a new folder" in raised.value.hint
+    assert [path.name for path in output.iterdir()] == ["index.md"]
+
+
+@pytest.mark.parametrize("leftover", [None, "spec.json.tmp"])
+def test_an_empty_folder_and_one_of_a_killed_start_are_used(tmp_path, leftover):
+    (tmp_path / "run").mkdir()
+    if leftover is not None:
+        (tmp_path / "run" / leftover).write_text("{")
+    assert (train(tmp_path, FINISH) / "spec.json").exists()
+
+
+def test_a_file_as_the_output_is_refused(tmp_path):
+    (tmp_path / "run").write_text("text")
+    with pytest.raises(UsageError, match="run is not a folder") as raised:
+        train(tmp_path, FINISH)
+    assert "Name a new folder" in raised.value.hint
+
+
 def test_a_run_keeps_the_default_with_which_it_began(tmp_path):
     output = train(tmp_path, FINISH)
     spec = json.loads((output / "spec.json").read_text())
@@ -162,7 +187,7 @@ from pathlib import Path
 # If a shell runs the tests in the background, their processes ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from tests.babylm.test_train import WAIT, train
-from babylm.errors import CommandError
+from babylm.errors import CommandError, UsageError
 try:
     train(Path(sys.argv[1]), WAIT)
 except CommandError as error:

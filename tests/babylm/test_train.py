@@ -11,6 +11,7 @@ from babylm.errors import CommandError, UsageError
 from babylm.train import resolve_spec, train_here
 from core.sample import SAMPLE, SAMPLE_DEV
 from core.storage.rundir import RunDir, locked
+from tests.babylm.conftest import error_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
@@ -127,6 +128,17 @@ def test_a_file_as_the_output_is_refused(tmp_path):
     with pytest.raises(UsageError, match="run is not a folder") as raised:
         train(tmp_path, FINISH)
     assert "Name a new folder" in raised.value.hint
+
+
+@pytest.mark.parametrize("command", ["train", "lr-find"])
+def test_a_data_folder_that_does_not_exist_is_refused(run, tmp_path, command):
+    # The spec is not valid either, so that nothing is trained if the folder is not checked first.
+    words = (command, "--set", "training.epochs=-1", "-o", "out", "--data-dir")
+    error = error_of(run(*words, "nowhere"))
+    assert (error.status, error.message) == (2, "--data-dir nowhere does not exist")
+    (tmp_path / "file").write_text("text")
+    assert error_of(run(*words, "file")).message == "--data-dir file is not a folder"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_run_keeps_the_default_with_which_it_began(tmp_path):

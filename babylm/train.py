@@ -70,8 +70,18 @@ def train_here(
     cache_dir: Path,
     as_json: bool = False,
     program: Sequence[str] | None = None,
+    is_resumable: bool = True,
 ) -> None:
     """Trains into the folder `output`; a repeated call continues an interrupted run.
+
+    Args:
+        body: The spec.
+        output: The folder of the run.
+        data_dir: The folder of the datasets.
+        cache_dir: The folder of cached results.
+        as_json: Prints each event as a line of JSON.
+        program: The command of the child; None: the training process.
+        is_resumable: Whether the child continues an existing run, which is then printed.
 
     Raises:
         CommandError: If the run failed or was interrupted.
@@ -80,6 +90,8 @@ def train_here(
     _write_spec(rundir, body)
     _write_sample(rundir, data_dir)
     seen = rundir.journal.stat().st_size if rundir.journal.exists() else 0
+    if seen and is_resumable:
+        print_note(_continuation(rundir))
     command = [*(program or python_command("core.run")), str(output), "--supervised"]
     command += ["--data-dir", str(data_dir), "--cache-dir", str(cache_dir)]
     with rundir.log.open("ab") as log:
@@ -95,6 +107,14 @@ def train_here(
         )
     watch = _Watch(child, rundir, seen, as_json=as_json)
     _judge(watch.until_end(), watch, rundir)
+
+
+def _continuation(rundir: RunDir) -> str:
+    """Says that an existing run continues, and from which step if it has a resume point."""
+    names = [path.name.removeprefix("step-") for path in rundir.resume.glob("step-*")]
+    steps = [int(name) for name in names if name.isdigit()]
+    where = f" from step {max(steps)}" if steps else ""
+    return f"continuing the run in {rundir.root}{where}"
 
 
 class _Watch:

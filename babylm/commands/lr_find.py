@@ -61,6 +61,7 @@ def lr_find(
         cache_dir=cache_dir or where.cache_folder,
         as_json=as_json,
         program=[*program, "--steps", str(steps)],
+        is_resumable=False,
     )
     found = json.loads((output / "lr-find.json").read_bytes())
     if as_json:

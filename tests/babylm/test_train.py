@@ -81,6 +81,19 @@ def test_events_are_json_lines_and_a_second_call_shows_only_what_is_new(tmp_path
         assert [json.loads(line)["type"] for line in lines] == ["stage", "progress", "stage"]
 
 
+def test_a_continued_run_is_announced_with_its_newest_step(tmp_path, capsys):
+    output = train(tmp_path, FINISH)
+    assert "continuing" not in capsys.readouterr().err
+    train(tmp_path, FINISH)
+    assert f"continuing the run in {output}\n" in capsys.readouterr().err
+    for name in ("step-000025", "step-000100", "step-000200.tmp"):
+        (output / "resume" / name).mkdir(parents=True)
+    train(tmp_path, FINISH)
+    assert f"continuing the run in {output} from step 100\n" in capsys.readouterr().err
+    train(tmp_path, FINISH, is_resumable=False)
+    assert "continuing" not in capsys.readouterr().err
+
+
 def test_a_failed_run_says_why(tmp_path):
     with pytest.raises(CommandError) as raised:
         train(tmp_path, FAIL)

@@ -75,7 +75,7 @@ async def answers_of(context: Context, task_id: str) -> AsyncIterator[tuple[Json
                 return
             if task.error is not None:
                 code = task.error["code"]
-                detail = f"{task.error['message']} {task.error['hint']}".strip()
+                detail = _detail(task.error["message"], task.error["hint"])
                 raise Problem(STATUS_BY_CODE.get(code, 500), code, detail)
             if task.state is not None and task.state != reported:
                 reported = task.state
@@ -83,3 +83,11 @@ async def answers_of(context: Context, task_id: str) -> AsyncIterator[tuple[Json
             with anyio.move_on_after(LOOK_SECONDS):
                 await news.wait()
     raise Problem(504, "time_limit", f"no answer within {WAIT_SECONDS:.0f} s; try again")
+
+
+def _detail(message: str, hint: str) -> str:
+    """The message and the hint as separate sentences."""
+    if not hint:
+        return message
+    end = " " if message.endswith((".", "!", "?")) else ". "
+    return f"{message}{end}{hint}"

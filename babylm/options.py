@@ -93,6 +93,19 @@ def load_settings() -> "Settings":
         ) from error
 
 
+def require_data_dir(given: Path | None) -> None:
+    """Checks that the folder that `--data-dir` names exists.
+
+    Raises:
+        UsageError: If the option is given and there is no such folder.
+    """
+    if given is not None and not given.is_dir():
+        fault = "is not a folder" if given.exists() else "does not exist"
+        raise UsageError(
+            f"--data-dir {given} {fault}", hint="Name the folder that contains the datasets."
+        )
+
+
 def load_service_settings() -> "Settings":
     """Like `load_settings`, for commands that create files of the service.
 

@@ -19,7 +19,7 @@ from core.events.journal import read_journal
 from core.process.program import python_command
 from core.process.stop import FULL
 from core.process.threads import thread_environment
-from core.storage.rundir import RunDir, locked, publish_file
+from core.storage.rundir import STAGING_SUFFIX, RunDir, locked, publish_file
 
 if TYPE_CHECKING:
     from core.spec.job import JobSpec
@@ -70,8 +70,18 @@ def train_here(
     cache_dir: Path,
     as_json: bool = False,
     program: Sequence[str] | None = None,
+    is_resumable: bool = True,
 ) -> None:
     """Trains into the folder `output`; a repeated call continues an interrupted run.
+
+    Args:
+        body: The spec.
+        output: The folder of the run.
+        data_dir: The folder of the datasets.
+        cache_dir: The folder of cached results.
+        as_json: Prints each event as a line of JSON.
+        program: The command of the child; None: the training process.
+        is_resumable: Whether the child continues an existing run, which is then printed.
 
     Raises:
         CommandError: If the run failed or was interrupted.
@@ -80,6 +90,8 @@ def train_here(
     _write_spec(rundir, body)
     _write_sample(rundir, data_dir)
     seen = rundir.journal.stat().st_size if rundir.journal.exists() else 0
+    if seen and is_resumable:
+        print_note(_continuation(rundir))
     command = [*(program or python_command("core.run")), str(output), "--supervised"]
     command += ["--data-dir", str(data_dir), "--cache-dir", str(cache_dir)]
     with rundir.log.open("ab") as log:
@@ -95,6 +107,14 @@ def train_here(
         )
     watch = _Watch(child, rundir, seen, as_json=as_json)
     _judge(watch.until_end(), watch, rundir)
+
+
+def _continuation(rundir: RunDir) -> str:
+    """Says that an existing run continues, and from which step if it has a resume point."""
+    names = [path.name.removeprefix("step-") for path in rundir.resume.glob("step-*")]
+    steps = [int(name) for name in names if name.isdigit()]
+    where = f" from step {max(steps)}" if steps else ""
+    return f"continuing the run in {rundir.root}{where}"
 
 
 class _Watch:
@@ -162,6 +182,7 @@ class _Watch:
 def _write_spec(rundir: RunDir, body: Body) -> None:
     content = resolve_spec(body).model_dump_json(indent=2).encode()
     try:
+        _require_run_folder(rundir)
         rundir.root.mkdir(parents=True, exist_ok=True)
         if not rundir.spec.exists():
             publish_file(rundir.spec, content)
@@ -179,6 +200,23 @@ def _write_spec(rundir: RunDir, body: Body) -> None:
         f"{rundir.root} contains a run of another spec",
         hint="Choose another --output, or train the spec.json in this folder to continue the run.",
     )
+
+
+def _require_run_folder(rundir: RunDir) -> None:
+    """Refuses a file, and a folder that contains files but no run.
+
+    An earlier call that was killed at its start may have left only temporary files.
+    """
+    root = rundir.root
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{root} is not a folder", hint="Name a new folder: --output my-run")
+    if not root.exists() or rundir.spec.exists() or rundir.journal.exists():
+        return
+    if any(not path.name.endswith(STAGING_SUFFIX) for path in root.iterdir()):
+        raise UsageError(
+            f"{root} is not empty and contains no run",
+            hint=f"Name a new folder: --output {root / 'my-run'}",
+        )
 
 
 def _write_sample(rundir: RunDir, data_dir: Path) -> None:

@@ -56,7 +56,7 @@ class CorpusMissing(RunError):
     """A folder or file of the corpus does not exist."""
 
     code = "corpus_missing"
-    hint = "Add the file, or name another dataset in data.dataset."
+    hint = "Add the file, or name another dataset in data.dataset or data.validation."
 
 
 class CorpusEmpty(RunError):

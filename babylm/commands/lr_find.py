@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from babylm.commands.submit import Preset, Setting, SpecFile
-from babylm.options import AsJson, CacheDir, DataDir, load_settings
+from babylm.options import AsJson, CacheDir, DataDir, load_settings, require_data_dir
 
 
 def register(app: typer.Typer) -> None:
@@ -50,6 +50,7 @@ def lr_find(
         raise UsageError("--output is missing", hint="Name the folder of the result: -o lr")
     if not 0.0 < lowest < highest:
         raise UsageError(f"--lowest {lowest:g} must be positive and below --highest {highest:g}")
+    require_data_dir(data_dir)
     require_training()
     where = load_settings()
     program = python_command("core.lr_find", "--lowest", str(lowest), "--highest", str(highest))
@@ -60,6 +61,7 @@ def lr_find(
         cache_dir=cache_dir or where.cache_folder,
         as_json=as_json,
         program=[*program, "--steps", str(steps)],
+        is_resumable=False,
     )
     found = json.loads((output / "lr-find.json").read_bytes())
     if as_json:

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from babylm.client.wire import Body
-from babylm.options import AsJson, CacheDir, DataDir, Url, load_settings, open_client
+from babylm.options import (
+    AsJson,
+    CacheDir,
+    DataDir,
+    Url,
+    load_settings,
+    open_client,
+    require_data_dir,
+)
 
 if TYPE_CHECKING:
     from babylm.client import Client
@@ -175,6 +183,7 @@ def train(
 
     if output is None:
         raise UsageError("--output is missing", hint="Name the folder of the run: -o my-run")
+    require_data_dir(data_dir)
     require_training()
     body = build_spec(file=spec, preset=preset, settings=settings or [], flat={})
     where = load_settings()

@@ -22,6 +22,8 @@ BABYLM_SOURCES = tuple(name for name in UPSTREAM if name != PLAIN)
 SOURCE_OF_SUFFIX = {".cha": "childes", ".srt": "open_subtitles", ".vtt": "open_subtitles"}
 """Source by suffix, for files with a stem that is not the name of a source."""
 
+MAX_LISTED = 20
+"""Maximum number of sources that an error message lists."""
 DEFAULT_ROWS = RowOptions()
 
 
@@ -75,17 +77,26 @@ def find_source_files(
     if not folder.is_dir():
         raise CorpusMissing(f"there is no dataset folder {folder}")
     files, _ = scan_folder(folder)
+    if not files:
+        raise CorpusMissing(f"{folder} has no text file; accepted are {ACCEPTED}")
     stems = [file.stem for file in files]
     for name in sources or ():
         if name not in stems:
-            raise CorpusMissing(f"{folder} has no file {name}.train, {name}.dev or {name}.txt")
-    if not files:
-        raise CorpusMissing(f"{folder} has no text file; accepted are {ACCEPTED}")
+            raise CorpusMissing(
+                f"{folder} has no file {name}.train, {name}.dev or {name}.txt; its sources are "
+                f"{_listed(stems)}"
+            )
     return [
         replace(file, rows=rows or file.rows)
         for file in files
         if sources is None or file.stem in sources
     ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - MAX_LISTED
+    text = ", ".join(names[:MAX_LISTED])
+    return f"{text} and {more:,} more" if more > 0 else text
 
 
 def scan_folder(folder: Path) -> tuple[list[SourceFile], list[LeftOut]]:

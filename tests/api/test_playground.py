@@ -63,9 +63,17 @@ def test_each_partial_text_is_given_once_before_the_result(app, client, world, b
     assert client.portal.call(read) == [({"text": "Once"}, False), ({"text": "Once more"}, True)]
 
 
-def test_a_failure_after_the_start_is_the_last_event(client, world, base):
+@pytest.mark.parametrize(
+    ("message", "hint", "said"),
+    [
+        ("no text", "Try again.", "no text. Try again."),
+        ("No text.", "Try again.", "No text. Try again."),
+        ("no text", "", "no text"),
+    ],
+)
+def test_a_failure_after_the_start_is_the_last_event(client, world, base, message, hint, said):
     def fail(session, task):
-        error = ErrorData(code="time_limit", message="no text", hint="Try again.")
+        error = ErrorData(code="time_limit", message=message, hint=hint)
         fail_short_task(session, task.id, task.attempt, error)
 
     with ShortWorker(world, fail):
@@ -73,7 +81,7 @@ def test_a_failure_after_the_start_is_the_last_event(client, world, base):
     [last] = events(answer)
     assert last["done"] is True
     assert last["error"]["code"] == "time_limit"
-    assert "Try again." in last["error"]["message"]
+    assert last["error"]["message"] == said
 
 
 @pytest.mark.parametrize("call", ["generate/stream", "surprisal"])

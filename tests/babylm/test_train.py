@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from babylm.errors import CommandError
+from babylm.errors import CommandError, UsageError
 from babylm.train import resolve_spec, train_here
 from core.sample import SAMPLE, SAMPLE_DEV
 from core.storage.rundir import RunDir, locked
+from tests.babylm.conftest import error_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
@@ -80,6 +81,19 @@ def test_events_are_json_lines_and_a_second_call_shows_only_what_is_new(tmp_path
         assert [json.loads(line)["type"] for line in lines] == ["stage", "progress", "stage"]
 
 
+def test_a_continued_run_is_announced_with_its_newest_step(tmp_path, capsys):
+    output = train(tmp_path, FINISH)
+    assert "continuing" not in capsys.readouterr().err
+    train(tmp_path, FINISH)
+    assert f"continuing the run in {output}\n" in capsys.readouterr().err
+    for name in ("step-000025", "step-000100", "step-000200.tmp"):
+        (output / "resume" / name).mkdir(parents=True)
+    train(tmp_path, FINISH)
+    assert f"continuing the run in {output} from step 100\n" in capsys.readouterr().err
+    train(tmp_path, FINISH, is_resumable=False)
+    assert "continuing" not in capsys.readouterr().err
+
+
 def test_a_failed_run_says_why(tmp_path):
     with pytest.raises(CommandError) as raised:
         train(tmp_path, FAIL)
@@ -102,6 +116,42 @@ def test_a_folder_of_another_run_is_not_touched(tmp_path):
         train(tmp_path, FINISH, body=OTHER)
     assert raised.value.status == 2
     assert (output / "spec.json").read_bytes() == before
+
+
+def test_a_folder_with_files_but_no_run_is_refused(tmp_path):
+    output = tmp_path / "run"
+    output.mkdir()
+    (output / "index.md").write_text("text")
+    with pytest.raises(UsageError, match="run is not empty and contains no run") as raised:
+        train(tmp_path, FINISH)
+    assert "Name a new folder" in raised.value.hint
+    assert [path.name for path in output.iterdir()] == ["index.md"]
+
+
+@pytest.mark.parametrize("leftover", [None, "spec.json.tmp"])
+def test_an_empty_folder_and_one_of_a_killed_start_are_used(tmp_path, leftover):
+    (tmp_path / "run").mkdir()
+    if leftover is not None:
+        (tmp_path / "run" / leftover).write_text("{")
+    assert (train(tmp_path, FINISH) / "spec.json").exists()
+
+
+def test_a_file_as_the_output_is_refused(tmp_path):
+    (tmp_path / "run").write_text("text")
+    with pytest.raises(UsageError, match="run is not a folder") as raised:
+        train(tmp_path, FINISH)
+    assert "Name a new folder" in raised.value.hint
+
+
+@pytest.mark.parametrize("command", ["train", "lr-find"])
+def test_a_data_folder_that_does_not_exist_is_refused(run, tmp_path, command):
+    # The spec is not valid either, so that nothing is trained if the folder is not checked first.
+    words = (command, "--set", "training.epochs=-1", "-o", "out", "--data-dir")
+    error = error_of(run(*words, "nowhere"))
+    assert (error.status, error.message) == (2, "--data-dir nowhere does not exist")
+    (tmp_path / "file").write_text("text")
+    assert error_of(run(*words, "file")).message == "--data-dir file is not a folder"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_run_keeps_the_default_with_which_it_began(tmp_path):
@@ -162,7 +212,7 @@ from pathlib import Path
 # If a shell runs the tests in the background, their processes ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from tests.babylm.test_train import WAIT, train
-from babylm.errors import CommandError
+from babylm.errors import CommandError, UsageError
 try:
     train(Path(sys.argv[1]), WAIT)
 except CommandError as error:

@@ -180,6 +180,11 @@ def test_a_missing_folder_or_source_is_an_error_that_names_it(tmp_path):
     (tmp_path / "a.txt").write_text("text")
     with pytest.raises(CorpusMissing, match=r"has no file childes\.train"):
         find_source_files(tmp_path, sources=["childes"])
+    for number in range(21):
+        (tmp_path / f"b{number:02}.txt").write_text("text")
+    with pytest.raises(CorpusMissing, match=r"sources are a, b00, .*b18 and 2 more") as raised:
+        find_source_files(tmp_path, sources=["childes"])
+    assert "data.dataset or data.validation" in raised.value.hint
 
 
 def test_a_stop_request_is_checked_between_blocks(sample, tmp_path):

@@ -33,8 +33,10 @@ class Bulkhead:
         max_threads: int,
         max_waiting: int | None = None,
         max_wait_seconds: float = BURST_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         """Sets the limits. With None for `max_waiting`, callers wait without any limit."""
+        self._idle_seconds = idle_seconds
         self._max_threads = max_threads
         self._max_waiting = max_waiting
         self._max_wait_seconds = None if max_waiting is None else max_wait_seconds
@@ -93,7 +95,7 @@ class Bulkhead:
         return is_waiting
 
     def _work(self) -> None:
-        """Runs calls in a thread until there has been none for IDLE_SECONDS."""
+        """Runs calls in a thread until there has been none for `idle_seconds`."""
         while True:
             try:
                 self._run_next()
@@ -104,7 +106,7 @@ class Bulkhead:
                         return
 
     def _run_next(self) -> None:
-        one = self._queue.get(timeout=IDLE_SECONDS)
+        one = self._queue.get(timeout=self._idle_seconds)
         if not one.take():
             return
         if self._max_waiting is not None and self._delay.is_too_long(one.entered_at):

@@ -16,6 +16,8 @@ No field name is longer."""
 
 def field_name(location: Sequence[int | str]) -> str:
     """The dotted name of a field, as a user writes it: `model.hidden_size`."""
+    if location and location[0] == "query" and isinstance(location[-1], int):
+        location = location[:-1]  # the index of a repeated parameter, which no user writes
     parts = [str(part) for part in location]
     if parts and parts[0] in ("body", "query", "path", "header"):
         parts = parts[1:]

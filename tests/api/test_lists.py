@@ -31,6 +31,12 @@ def test_a_page_counts_all_jobs_whatever_was_asked_for(client, world):
     assert answer["counts"] == {"queued": 3, "succeeded": 1}
 
 
+def test_an_unknown_status_is_refused_under_the_name_of_its_parameter(client):
+    refused = client.get("/v1/jobs", params={"status": "nope"})
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"] == "status"
+
+
 def test_events_of_chosen_types_keep_their_numbers(client, world):
     job_id = world.running()
     for step in (1, 2):

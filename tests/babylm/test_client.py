@@ -30,9 +30,12 @@ def test_a_refusal_names_each_wrong_field(stub, client):
     ]
 
 
-def test_a_refusal_whose_detail_explains_the_fields_does_so_once(stub, client):
+@pytest.mark.parametrize(
+    "message", ["there is no dataset a", "data.dataset: there is no dataset a"]
+)
+def test_a_refusal_whose_detail_explains_the_fields_does_so_once(stub, client, message):
     detail = "data.dataset: there is no dataset a"
-    errors = [{"field": "data.dataset", "message": "there is no dataset a"}]
+    errors = [{"field": "data.dataset", "message": message}]
     stub.routes["POST /v1/jobs"] = problem(422, detail, errors=errors)
     with pytest.raises(ServiceError) as refused:
         client.submit({}, idempotency_key="k")

@@ -197,7 +197,7 @@ def _training(name: str, service: Service, target: Target, seconds: float) -> No
         if answers.seconds:
             figure(name, f"{kind}_milliseconds_p50", answers.percentile(0.5), "ms")
             figure(name, f"{kind}_milliseconds_p99", answers.percentile(0.99), "ms")
-    answered = sum(len(answers.seconds) for answers in kinds.values())
+    answered = sum(len(kinds[kind].seconds) for kind in ("read", "submit"))
     for who, taken in used.items():  # processor time does not depend on other programs
         figure(name, f"{who}_processor_milliseconds", 1000.0 * taken / answered, "ms a request")
     figure(name, "failures", sum(answers.failures for answers in kinds.values()), "1")

@@ -146,7 +146,7 @@ def test_each_error_of_the_short_worker_has_a_status(client, world, job_id, code
         answer = client.post(f"/v1/jobs/{job_id}/checkpoints/last/generate", json={})
     assert answer.status_code == status
     assert answer.json()["code"] == code
-    assert answer.json()["detail"] == "no text Try again."
+    assert answer.json()["detail"] == "no text. Try again."
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,21 @@ def test_the_rules_find_what_they_forbid():
         assert not list(short_waits(ast.parse(line))), line
 
 
+def test_no_signal_handler_sets_an_event_itself():
+    """A handler that takes a lock of the main thread hangs; see `core.process.signals`."""
+    modules = [path for package in OWN for path in (TESTS.parent / package).rglob("*.py")]
+    handlers = [line for path in modules for line in handlers_of(ast.parse(path.read_text()))]
+    assert handlers
+    assert not [handler for handler in handlers if ".set" in handler]
+
+
+def handlers_of(tree: ast.Module) -> Iterator[str]:
+    """The source of each handler that is given to `signal.signal`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "signal.signal":
+            yield ast.unparse(node.args[1])
+
+
 def test_modules_and_functions_are_short():
     root = TESTS.parent
     modules = [path for package in (*OWN, *OTHER) for path in (root / package).rglob("*.py")]

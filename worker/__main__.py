@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from core.process.program import python_command
+from core.process.signals import handler_in_thread
 from jobs.errors import JobsError, PlacementTaken
 from jobs.file_modes import apply_umask
 from jobs.private_settings import load_private_settings
@@ -50,8 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     apply_umask(settings)
     pilot = _pilot(options)
     worker = Worker(settings, options.queue, commands(settings), slots=options.slots, pilot=pilot)
+    shut_down = handler_in_thread(worker.shutdown.set)
     for number in (signal.SIGTERM, signal.SIGINT):  # Celery replaces these handlers
-        signal.signal(number, lambda *_: worker.shutdown.set())
+        signal.signal(number, shut_down)
     try:
         worker.start()
     except PlacementTaken as error:
@@ -127,11 +129,8 @@ def consume(worker: Worker, broker_url: str) -> None:
     def look_for_work() -> None:
         worker.take_work()
 
-    @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
-    def shut_down(**details: object) -> None:
-        del details
-        worker.shutdown.set()
-
+    # Celery calls this in its own signal handler.
+    worker_shutting_down.connect(handler_in_thread(worker.shutdown.set), weak=False)
     threading.Thread(target=_end_with, args=(worker,), name="end", daemon=True).start()
     app.worker_main(
         [

@@ -37,12 +37,15 @@ def slurm(
     import threading
     from importlib import import_module
 
+    from core.process.signals import handler_in_thread
+
     settings = load_service_settings()
     _require_cluster(settings)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     shutdown = threading.Event()
+    stop = handler_in_thread(shutdown.set)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: shutdown.set())
+        signal.signal(number, stop)
     loop, errors = import_module("jobs.slurm.loop"), import_module("jobs.errors")
     try:
         loop.run_provisioner(settings, once=once, shutdown=shutdown)

@@ -41,18 +41,19 @@ class StopSignal:
     def __init__(self, *, leave: Callable[[], None] | None = None) -> None:
         """Until `hold` is called, a stop request calls `leave`, which ends the process at once."""
         self.reason: str | None = None
-        self._event = threading.Event()
         self._leave = leave
 
     def __call__(self) -> bool:
         """True after a stop request."""
-        return self._event.is_set()
+        return self.reason is not None
 
     def request(self, reason: str) -> None:
-        """Requests a stop; keeps the reason of the first request."""
-        if not self._event.is_set():
+        """Requests a stop; keeps the reason of the first request.
+
+        A signal handler calls this at any moment of the main thread, so it must not take a lock.
+        """
+        if self.reason is None:
             self.reason = reason
-            self._event.set()
         if self._leave is not None:
             self._leave()
 

@@ -26,6 +26,27 @@ from worker.runtime import Commands, Worker
 
 DEADLINE = 90.0
 QUICK = [sys.executable, "-c", "pass"]
+SIGNALLED = """
+import os, signal, sys, threading
+from worker import __main__ as program
+
+class Event(threading.Event):
+    def wait(self, timeout=None):
+        if threading.current_thread() is threading.main_thread():
+            with self._cond:
+                os.kill(os.getpid(), signal.SIGTERM)
+        return super().wait(timeout)
+
+class Worker(program.Worker):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.shutdown.__class__ = Event
+
+program.Worker = Worker
+sys.exit(program.main(sys.argv[1:]))
+"""
+"""A worker that gets SIGTERM while its main thread holds the lock of the event for which it waits.
+"""
 
 
 @pytest.fixture
@@ -110,6 +131,19 @@ def test_the_end_of_a_time_limit_is_a_shutdown_that_is_not_counted(settings, dat
             pilot.kill()
     after = job(database, mine)
     assert (after.status, after.attempt, after.attempts_without_checkpoint) == ("queued", 1, 0)
+
+
+def test_a_signal_at_the_moment_when_the_worker_begins_to_wait_ends_it(settings, tmp_path):
+    secrets = tmp_path / "settings.env"
+    write_private_settings(secrets, settings)
+    arguments = ["--job", "0" * 32, "--exit-when-idle", "600", "--settings-file", str(secrets)]
+    with subprocess.Popen(
+        [sys.executable, "-c", SIGNALLED, *arguments], stderr=subprocess.DEVNULL
+    ) as pilot:
+        try:
+            assert pilot.wait(DEADLINE) == 0
+        finally:
+            pilot.kill()
 
 
 def test_a_second_slurm_job_of_one_placement_ends_before_it_claims(settings, database):

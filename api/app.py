@@ -100,7 +100,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     folder = str(files("dashboard") / "dist")
     app.mount("/static", CompressedFiles(directory=folder), name="static")
     # The middleware that is added last runs first: admission, then gate, then sharing.
-    app.add_middleware(SharedAnswers, paths=shared_paths())
+    app.add_middleware(SharedAnswers, paths=shared_path_pattern())
     app.add_middleware(
         Gate, keys=settings.api_keys, host=settings.host, upload_bytes=settings.upload_bytes
     )
@@ -108,8 +108,8 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     return app
 
 
-def shared_paths() -> re.Pattern[str]:
-    """Matches the paths of the routes where identical requests may share one answer."""
+def shared_path_pattern() -> re.Pattern[str]:
+    """A pattern of the paths of the routes where identical requests may share one answer."""
     routes = [route for part in PARTS for route in part.router.routes]
     shared = [each for each in routes if isinstance(each, ThreadRoute) and each.is_shared]
     return path_pattern(shared, prefix=PREFIX)

@@ -11,7 +11,8 @@ from api.errors import Problem
 
 RETRY_SECONDS = 1
 IDLE_SECONDS = 0.5
-"""Seconds without a call after which a thread ends. The program ends after its threads."""
+"""Seconds without a call after which a thread ends. The threads are not daemon threads, so they can
+delay the exit of the program by this time."""
 
 Result = TypeVar("Result")
 
@@ -24,7 +25,7 @@ class Bulkhead:
     of the bulkheads and of the connection pool are.
 
     A thread takes its next call from the queue itself. With anyio's threads and limiter, each call
-    took more passes of the event loop, and locks that are written in Python.
+    needed more iterations of the event loop, and locks implemented in Python.
     """
 
     def __init__(
@@ -45,10 +46,11 @@ class Bulkhead:
         self._queue: SimpleQueue[_Call[Any]] = SimpleQueue()
         self._num_threads = 0
         self._lock = threading.Lock()
-        """Held while a call is queued or a thread ends, so that no call stays without a thread."""
+        """Held while a call is added to the queue and while a thread decides to end. Otherwise, the
+        last thread could end just after a call was added."""
 
     async def run(self, call: Callable[[], Result]) -> Result:
-        """Runs the call in a thread. If the caller is cancelled before that, it does not run.
+        """Runs the call in a thread; never begins it after the caller was cancelled.
 
         Raises:
             Problem: 503, at once if too many callers wait, or later if the call did not begin in
@@ -73,7 +75,9 @@ class Bulkhead:
         finally:
             if timer is not None:
                 timer.cancel()
-            del one, call  # otherwise the traceback of an error would refer to the error
+            # Breaks the cycle of error, traceback, frame and `one`, which only the garbage
+            # collector would free.
+            del one, call
 
     def _put(self, one: "_Call[Any]") -> None:
         with self._lock:
@@ -89,7 +93,7 @@ class Bulkhead:
             one.future.set_exception(overloaded(number))
 
     def _withdraw(self, one: "_Call[Any]") -> bool:
-        """Removes a call from the queue; returns False if it has begun."""
+        """Marks a waiting call, so that no thread runs it; False if a thread already runs it."""
         is_waiting = one.take()
         self._admitted -= is_waiting
         return is_waiting
@@ -117,7 +121,7 @@ class Bulkhead:
             one.loop.call_soon_threadsafe(self._finish, one)
         except RuntimeError:  # the event loop has ended
             self._admitted -= 1
-        del one  # for the same reason as in `run`
+        del one  # avoids a reference cycle, see `run`
 
     def _finish(self, one: "_Call[Any]") -> None:
         self._admitted -= 1
@@ -139,7 +143,7 @@ class _Call(Generic[Result]):
         self._taken = threading.Lock()
 
     def take(self) -> bool:
-        """True for the first caller: the thread that runs the call, or who withdraws it."""
+        """Claims the call, to run it or to withdraw it; True only the first time."""
         return self._taken.acquire(blocking=False)
 
     def run(self) -> None:
@@ -152,7 +156,7 @@ class _Call(Generic[Result]):
         except BaseException as error:  # is raised for the caller
             self.error = error
         finally:
-            del self  # for the same reason as in `Bulkhead.run`
+            del self  # avoids a reference cycle, see `Bulkhead.run`
 
     def finish(self) -> None:
         """Passes the result or error to the caller, on the event loop."""

@@ -75,17 +75,17 @@ class ThreadRouter(APIRouter):
         return super().matches(scope) if self.is_candidate(scope["path"]) else (Match.NONE, {})
 
     def is_candidate(self, path: str) -> bool:
-        """Whether the path may be that of a route of this router, or of its prefix and a route."""
+        """Whether the path ends with the path of a route. If not, no route matches it."""
         return self._paths.search(path) is not None
 
     @cached_property
     def _paths(self) -> re.Pattern[str]:
-        """Matches the end of a path, because the router does not know its own prefix."""
+        """Is searched at the end of a path, because the router does not know its own prefix."""
         return path_pattern(self.routes)
 
 
 def path_pattern(routes: Iterable[BaseRoute], *, prefix: str = "") -> re.Pattern[str]:
-    """Matches the paths of any of the routes, and a path that ends with such a path."""
+    """A pattern of the paths: `fullmatch` tests a whole path, `search` the end of a path."""
     paths = [prefix + route.path for route in routes if isinstance(route, APIRoute)]
     patterns = [re.sub(r"\{\w+\}", "[^/]+", re.sub(r"\{\w+:path\}", ".*", each)) for each in paths]
     return re.compile(rf"(?:{'|'.join(patterns)})\Z", re.DOTALL)

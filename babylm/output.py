@@ -135,7 +135,7 @@ def in_short(number: float) -> str:
 
 
 def age(moment: str | None) -> str:
-    """The age of an RFC 3339 time: in the largest unit of which it has at least 2, else seconds."""
+    """The age of an RFC 3339 time in the largest unit that gives at least 2, else in seconds."""
     if not moment:
         return ""
     then = datetime.fromisoformat(moment)

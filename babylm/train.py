@@ -81,7 +81,7 @@ def train_here(
         cache_dir: The folder of cached results.
         as_json: Prints each event as a line of JSON.
         program: The command of the child; None: the training process.
-        is_resumable: Whether the child continues an existing run, which is then printed.
+        is_resumable: Whether the child can continue an existing run; a note says that it does.
 
     Raises:
         CommandError: If the run failed or was interrupted.
@@ -111,9 +111,8 @@ def train_here(
 
 def _continuation(rundir: RunDir) -> str:
     """Says that an existing run continues, and from which step if it has a resume point."""
-    names = [path.name.removeprefix("step-") for path in rundir.resume.glob("step-*")]
-    steps = [int(name) for name in names if name.isdigit()]
-    where = f" from step {max(steps)}" if steps else ""
+    points = rundir.resume_points()
+    where = f" from step {int(points[0].name[5:])}" if points else ""
     return f"continuing the run in {rundir.root}{where}"
 
 

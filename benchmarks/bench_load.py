@@ -4,9 +4,9 @@
 
 `load/training` keeps 100 event streams and 40 stalled downloads open, and sends 200 reads and 5
 submits per second for BABYLM_BENCH_SECONDS (default 60). It compares the step time of the run with
-the step time without this load, and measures how long after its time an event arrives in a stream.
-The requests share open connections, as those of a browser or an HTTP client do. The run has the
-first core; the API, the broker and this program share the last core.
+the step time without this load, and measures the delay between the time of an event and its arrival
+in a stream. The requests share open connections, as those of a browser or an HTTP client do. The
+run is pinned to the first core; the API, the broker and this program share the last core.
 
 The processor time per request does not depend on other programs. To measure it on a busy machine,
 where 200 reads per second overload the API, set BABYLM_BENCH_READS to a lower rate such as 20.
@@ -60,7 +60,7 @@ SPEC: dict[str, Any] = {  # any JSON value
 stalls if the client does not read it."""
 BURST = 400
 STREAMS = 100
-TIMED = 3
+TIMED_STREAMS = 3
 """Number of streams in which the arrival of each event is timed."""
 STALLED = 40
 READS_PER_SECOND = int(os.environ.get("BABYLM_BENCH_READS", "200"))
@@ -68,7 +68,7 @@ SUBMITS_PER_SECOND = 5
 REQUEST_SECONDS = 60.0
 START_SECONDS = 300.0
 HEALTH_SECONDS = 0.05
-LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
 
 @dataclass
@@ -221,11 +221,15 @@ async def _load(target: Target, seconds: float) -> dict[str, Answers]:
     async with contextlib.AsyncExitStack() as stack:
         kinds["health"] = stack.enter_context(_watched_health(target.port))
         for number in range(STREAMS):
-            reader = await stack.enter_async_context(_opened(target.port, stream, kinds["stream"]))
-            drain = _time_events(reader, kinds["event"]) if number < TIMED else _drain(reader)
+            reader = await stack.enter_async_context(
+                _open_response(target.port, stream, kinds["stream"])
+            )
+            drain = (
+                _time_events(reader, kinds["event"]) if number < TIMED_STREAMS else _drain(reader)
+            )
             stack.callback(asyncio.create_task(drain).cancel)
         for _ in range(STALLED):
-            opened = _opened(target.port, target.download, kinds["download"])
+            opened = _open_response(target.port, target.download, kinds["download"])
             await stack.enter_async_context(opened)
         connections = stack.enter_context(contextlib.closing(Connections(target.port)))
         asked = []
@@ -303,7 +307,7 @@ class Connections:
         try:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
-            length = LENGTH.search(head)
+            length = CONTENT_LENGTH.search(head)
             assert length is not None, f"an answer without a length: {head!r}"
             await reader.readexactly(int(length[1]))
         except BaseException:
@@ -319,8 +323,10 @@ class Connections:
 
 
 @contextlib.asynccontextmanager
-async def _opened(port: int, path: str, answers: Answers) -> AsyncIterator[asyncio.StreamReader]:
-    """Opens a long answer and reads its head. The answer stalls unless the caller reads on."""
+async def _open_response(
+    port: int, path: str, answers: Answers
+) -> AsyncIterator[asyncio.StreamReader]:
+    """Requests a long response and reads its headers; it stalls if nobody reads its body."""
     began = time.perf_counter()
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 12)
     writer.write(_request(path))
@@ -338,7 +344,7 @@ async def _drain(reader: asyncio.StreamReader) -> None:
 
 
 async def _time_events(reader: asyncio.StreamReader, answers: Answers) -> None:
-    """Reads a stream, and adds the seconds from the time of each new event until its arrival."""
+    """Reads a stream; adds the seconds between the time of each new event and its arrival."""
     began = time.time()
     while line := await reader.readline():
         if line.startswith(b"data:"):

@@ -1,5 +1,6 @@
 """The errors with which a run can end. Each error has a stable code, a message and a hint."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 
@@ -22,6 +23,13 @@ class ExitCode(IntEnum):
     ABANDONED = 77
     """The supervisor exited or sent no heartbeat, and the run did not reach a safe point before the
     deadline."""
+
+
+def first_names(names: Sequence[str], *, most: int) -> str:
+    """At most `most` names for a sentence, and the number of the others."""
+    more = len(names) - most
+    text = ", ".join(names[:most])
+    return f"{text} and {more:,} more" if more > 0 else text
 
 
 CRASHED = 1

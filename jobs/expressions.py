@@ -38,11 +38,11 @@ class IsOneOf(FunctionElement[bool]):
 def is_one_of(
     column: SQLCoreOperations[Any], parameter: str, item: type[TypeEngine[Any]]
 ) -> IsOneOf:
-    """Whether a column has one of the values of a list, which is one parameter of the statement.
+    """Whether a column has one of the values of a list, which is a single bind parameter.
 
-    SQLAlchemy's `in_` makes a parameter of each value, so the text depends on the length of the
-    list: SQLAlchemy assembles it at each execution, and Postgres must plan it each time. For 40
-    values that took more time than the query.
+    SQLAlchemy's `in_` creates a bind parameter for each value, so the SQL text depends on the
+    length of the list: SQLAlchemy rebuilds it at each execution, and Postgres plans it again. For
+    40 values, this took longer than the query itself.
     """
     return IsOneOf(column, bindparam(parameter, type_=_ListOf(item)))
 
@@ -70,7 +70,7 @@ class _ListOf(TypeDecorator[Sequence[Any]]):
 
 @compiles(SecondsAgo, "sqlite")
 def _seconds_ago_sqlite(element: SecondsAgo, compiler: SQLCompiler, **options: Any) -> str:
-    # As SQLAlchemy stores times: six digits after the point, of which SQLite's clock knows three.
+    # SQLAlchemy stores times with six decimal places. SQLite's clock has three, so zeros follow.
     seconds = compiler.process(element.clauses, **options)
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', -{seconds} || ' seconds')"
 

@@ -135,7 +135,8 @@ IN_RANGE = (
 )
 # Statements are built once, because building one takes longer than the query.
 LIMITED = select(Metric.step).where(*IN_RANGE).limit(bindparam("limit")).subquery()
-# Each subquery for an end is one seek in the primary key. `min` and `max` of one query would scan.
+# The subqueries for the lowest and the highest step each need one lookup in the primary key. `min`
+# and `max` in one query would scan all points of the range.
 EXTENT = select(
     select(func.count()).select_from(LIMITED).scalar_subquery().label("num_points"),
     select(func.min(Metric.step)).where(*IN_RANGE).scalar_subquery().label("lowest"),

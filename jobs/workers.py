@@ -1,7 +1,5 @@
 """The rows of the workers. Each worker updates its own row."""
 
-from collections.abc import Sequence
-
 from sqlalchemy import String, and_, or_
 from sqlmodel import Session, col, delete, select
 
@@ -21,6 +19,9 @@ IS_LIVE_TRAIN = and_(
     col(WorkerRow.queue) == "train",
     or_(PILOT_OF.is_(None), is_one_of(PILOT_OF, "pilots_of", String)),
 )
+"""Selects live workers for training, and the pilots of the jobs `pilots_of`. A pilot is a worker
+that Slurm starts for one job. A cluster may have a thousand, so those of other jobs are not read.
+"""
 LIVE = select(WorkerRow).where(IS_LIVE).order_by(col(WorkerRow.started_at))
 """Statements are built once, because building one takes longer than the query."""
 LIVE_TRAIN = select(WorkerRow).where(IS_LIVE_TRAIN).order_by(col(WorkerRow.started_at))
@@ -48,10 +49,6 @@ def live_workers(session: Session) -> list[WorkerRow]:
     return list(session.exec(LIVE))
 
 
-def live_train_workers(session: Session, *, pilots_of: Sequence[str] = ()) -> list[WorkerRow]:
-    """Live workers for training, and the pilots of the given jobs.
-
-    A pilot is a worker that Slurm starts for one job. A cluster may have a thousand pilots, so
-    pilots of other jobs are not read.
-    """
-    return list(session.exec(LIVE_TRAIN, params={"pilots_of": list(pilots_of)}))
+def live_train_workers(session: Session) -> list[WorkerRow]:
+    """Live workers for training, without pilots."""
+    return list(session.exec(LIVE_TRAIN, params={"pilots_of": []}))

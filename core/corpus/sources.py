@@ -14,7 +14,7 @@ from core.corpus.names import (
     text_format,
     text_stem,
 )
-from core.errors import CorpusMissing
+from core.errors import CorpusMissing, first_names
 from core.spec.job import DataSpec
 
 BABYLM_SOURCES = tuple(name for name in UPSTREAM if name != PLAIN)
@@ -84,19 +84,13 @@ def find_source_files(
         if name not in stems:
             raise CorpusMissing(
                 f"{folder} has no file {name}.train, {name}.dev or {name}.txt; its sources are "
-                f"{_listed(stems)}"
+                f"{first_names(stems, most=MAX_LISTED)}"
             )
     return [
         replace(file, rows=rows or file.rows)
         for file in files
         if sources is None or file.stem in sources
     ]
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - MAX_LISTED
-    text = ", ".join(names[:MAX_LISTED])
-    return f"{text} and {more:,} more" if more > 0 else text
 
 
 def scan_folder(folder: Path) -> tuple[list[SourceFile], list[LeftOut]]:

@@ -238,8 +238,8 @@ def _correlation(
 def _share_of_first(values: Sequence[float]) -> float:
     """Softmax probability of the first candidate, in float32 as in the official pipeline.
 
-    Near 1, float32 rounds close probabilities to the same number. These items are ties in the rank
-    correlation, so float64 would give another score.
+    float32 rounds different probabilities near 1 to the same number. Items with the same number are
+    ties in the rank correlation, so float64 would give another score.
     """
     sums = np.asarray(values, dtype=np.float32)
     weights = np.exp(sums - sums.max())
@@ -260,7 +260,7 @@ def _headline(kind: ItemKind, scores: dict[str, float]) -> float:
 
 
 def _gain(outcome: Floats, columns: Sequence[Floats], surprisal: Floats) -> float:
-    """Share of the residual variance of the baseline regression that `surprisal` explains.
+    """Fraction of the residual variance of the baseline regression that `surprisal` explains.
 
     The baseline regresses `outcome` on `columns` and their pairwise products. Rows with a missing
     value are left out.

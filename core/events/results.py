@@ -38,8 +38,8 @@ class EvaluationResult(Found):
     """The scores of a whole task; `metric` says what they measure.
 
     `accuracy` ranges from 0 to 1, and `spearman` from -1 to 1. `r2_gain` also ranges from 0 to 1:
-    it is the share of the residual variance of a regression without surprisal that surprisal
-    explains. `log_probability` is a mean in nats, 0 at most.
+    a regression without surprisal leaves a part of the variance unexplained, and `r2_gain` is the
+    fraction of this part that surprisal explains. `log_probability` is a mean in nats, 0 at most.
     """
 
     kind: str = "minimal_pairs"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from core.errors import CorpusChanged
+from core.errors import CorpusChanged, first_names
 from core.events.journal import events_of_types
 from core.events.types import StageData
 from core.spec.job import JobSpec
@@ -198,7 +198,11 @@ def changed_files(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         "removed": before.keys() - now.keys(),
         "edited": {name for name in before.keys() & now.keys() if before[name] != now[name]},
     }
-    return "; ".join(f"{what}: {_shown(names)}" for what, names in groups.items() if names)
+    return "; ".join(
+        f"{what}: {first_names(sorted(names), most=SHOWN_NAMES)}"
+        for what, names in groups.items()
+        if names
+    )
 
 
 def require_text_of_journal(journal: Path, counts: Mapping[str, Any]) -> None:
@@ -241,12 +245,6 @@ def read_record(path: Path) -> InputRecord | None:
 def _sizes(counts: Mapping[str, Any], split: str) -> dict[str, tuple[int, int]]:
     sources = counts.get(split, {}).get("sources", {})
     return {stem: (source["words"], source["lines"]) for stem, source in sources.items()}
-
-
-def _shown(names: set[str]) -> str:
-    listed = ", ".join(sorted(names)[:SHOWN_NAMES])
-    more = len(names) - SHOWN_NAMES
-    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def _stage(name: str) -> str:

@@ -122,6 +122,14 @@ class RunDir:
         """Resume points: weights, optimizer state, data position, random states."""
         return self.root / "resume"
 
+    def resume_points(self) -> list[Path]:
+        """Folders of resume points, such as `step-000100`, newest first."""
+        if not self.resume.is_dir():
+            return []
+        folders = [path for path in self.resume.iterdir() if path.name.startswith("step-")]
+        named = [path for path in folders if path.name[5:].isdigit()]
+        return sorted(named, key=lambda path: int(path.name[5:]), reverse=True)
+
     def checkpoint(self, name: str) -> Path:
         """The folder of the checkpoint called `name`."""
         return self.checkpoints / name

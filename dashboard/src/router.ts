@@ -28,8 +28,8 @@ addEventListener("hashchange", () => {
   route.value = parse();
 });
 
-// Returns a function that says whether the address still has the page that it has now. A delayed
-// change of the parameters calls the function first.
+// Returns a function that checks whether the page is still the one that was open when
+// `rememberPage` was called. Delayed code calls it before it changes the address.
 export function rememberPage(): () => boolean {
   const path = ({ page, parts }: Route) => [page, ...parts].join("/");
   const before = path(route.peek());

@@ -64,14 +64,14 @@ def test_each_partial_text_is_given_once_before_the_result(app, client, world, b
 
 
 @pytest.mark.parametrize(
-    ("message", "hint", "said"),
+    ("message", "hint", "expected"),
     [
         ("no text", "Try again.", "no text. Try again."),
         ("No text.", "Try again.", "No text. Try again."),
         ("no text", "", "no text"),
     ],
 )
-def test_a_failure_after_the_start_is_the_last_event(client, world, base, message, hint, said):
+def test_a_failure_after_the_start_is_the_last_event(client, world, base, message, hint, expected):
     def fail(session, task):
         error = ErrorData(code="time_limit", message=message, hint=hint)
         fail_short_task(session, task.id, task.attempt, error)
@@ -81,7 +81,7 @@ def test_a_failure_after_the_start_is_the_last_event(client, world, base, messag
     [last] = events(answer)
     assert last["done"] is True
     assert last["error"]["code"] == "time_limit"
-    assert last["error"]["message"] == said
+    assert last["error"]["message"] == expected
 
 
 @pytest.mark.parametrize("call", ["generate/stream", "surprisal"])

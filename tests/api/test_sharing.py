@@ -8,7 +8,7 @@ import httpx2 as httpx
 import pytest
 from sqlalchemy import event
 
-from api.app import create_app, shared_paths
+from api.app import create_app, shared_path_pattern
 from api.sharing import SharedAnswers, SharedReads
 
 
@@ -138,7 +138,7 @@ def test_simultaneous_requests_get_whole_answers_and_share_reads(settings, datab
 
 
 def test_only_answers_that_fit_in_memory_are_shared():
-    middleware = SharedAnswers(create_app, paths=shared_paths())  # the app is not called
+    middleware = SharedAnswers(create_app, paths=shared_path_pattern())  # the app is not called
 
     def is_shared(path: str, method: str = "GET") -> bool:
         return middleware.is_shared({"type": "http", "method": method, "path": path})

@@ -129,7 +129,7 @@ def test_a_folder_with_files_but_no_run_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("leftover", [None, "spec.json.tmp"])
-def test_an_empty_folder_and_one_of_a_killed_start_are_used(tmp_path, leftover):
+def test_an_empty_folder_and_one_with_only_temporary_files_are_accepted(tmp_path, leftover):
     (tmp_path / "run").mkdir()
     if leftover is not None:
         (tmp_path / "run" / leftover).write_text("{")

@@ -33,7 +33,7 @@ def make_study(service):
 
 
 class HeldDeletion:
-    """A page that has a read of `path` in flight, and then the deletion of the path.
+    """Opens a page, holds its next read of `path`, and then starts the deletion of `path`.
 
     The deletion reaches the service only if `status` is 204. The page gets no answer until
     `release`.
@@ -42,7 +42,7 @@ class HeldDeletion:
     def __init__(self, page, path, address, status):
         self.page = page
         self.status = status
-        self.reads, self.late, self.deletion = [], [], []
+        self.reads, self.reads_during_deletion, self.deletion = [], [], []
         page.clock.install()
         page.goto(address)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -61,7 +61,7 @@ class HeldDeletion:
         if route.request.method == "DELETE":
             self.deletion.append((route, route.fetch() if self.status == 204 else None))
         elif self.deletion:
-            self.late.append(route.request.url)
+            self.reads_during_deletion.append(route.request.url)
             route.continue_()
         else:
             self.reads.append(route)
@@ -86,7 +86,7 @@ def test_a_page_does_not_read_what_it_deletes(tab, service, make):
     held.release()
     expect(tab.page).to_have_url(tab.home + after)
     expect(tab.page.get_by_role("heading", level=1)).not_to_have_text("Not found")
-    assert held.late == []
+    assert held.reads_during_deletion == []
 
 
 def test_a_page_continues_to_read_if_the_deletion_is_refused(tab, service):
@@ -96,12 +96,12 @@ def test_a_page_continues_to_read_if_the_deletion_is_refused(tab, service):
     held.release()
     dialog = tab.page.get_by_role("dialog", name="The action failed")
     expect(dialog).to_contain_text("a job needs it")
-    wait_in_page(tab.page, lambda: held.late, "the next read")
+    wait_in_page(tab.page, lambda: held.reads_during_deletion, "the next read")
     tab.page.goto("about:blank")
     service.http.delete(path).raise_for_status()
 
 
-def test_a_late_deletion_does_not_leave_the_page_that_was_opened_meanwhile(tab, service):
+def test_a_page_that_is_opened_during_a_deletion_stays_open(tab, service):
     path, address, _ = make_corpus(service)
     page = tab.page
     held = HeldDeletion(page, path, tab.home + address, 204)

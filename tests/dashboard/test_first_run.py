@@ -67,7 +67,7 @@ def test_an_uploaded_text_is_chosen_and_the_form_has_the_same_choices(tab, servi
     service.http.delete("/v1/datasets/first-run").raise_for_status()
 
 
-def test_a_text_without_its_usual_validation_text_is_estimated_without_validation(tab, service):
+def test_an_estimate_omits_validation_if_the_default_validation_text_is_missing(tab, service):
     path = "/v1/datasets/train_10M"
     text = b"The dog runs to the house.\n" * 400
     service.http.post(f"{path}/files?name=text.txt", content=text).raise_for_status()

@@ -116,7 +116,7 @@ def test_with_a_key_a_run_is_followed_and_its_checkpoint_comes(tab, locked):
     expect(page.get_by_role("log")).to_contain_text("stage train")
     wait_in_page(page, lambda: points(page) >= 2, "a curve")
     before = points(page)
-    wait_in_page(page, lambda: points(page) > before, "it grows")
+    wait_in_page(page, lambda: points(page) > before, "growth of the curve")
     page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_role("button", name="Cancel the job").click()
     expect(page.locator(".page-head .status")).to_have_text("cancelled")

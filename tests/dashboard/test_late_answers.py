@@ -108,11 +108,11 @@ def test_a_lost_read_after_the_start_of_an_evaluation_is_repeated(tab, service):
 
 def evaluate_while_running(service, path):
     """Evaluates a checkpoint of a running job; returns after the evaluation has ended."""
-    points = wait_for(
+    checkpoints = wait_for(
         lambda: service.http.get(f"{path}/checkpoints").json()["data"], what="a checkpoint"
     )
     service.http.post(
-        f"{path}/checkpoints/{points[0]['name']}/evaluations", json={"task": "minimal_pairs"}
+        f"{path}/checkpoints/{checkpoints[0]['name']}/evaluations", json={"task": "minimal_pairs"}
     ).raise_for_status()
     wait_for(
         lambda: service.http.get(f"{path}/evaluations").json()["data"][0]["status"] in FINAL,
@@ -124,14 +124,16 @@ def test_the_page_of_a_running_job_with_scores_reads_each_metric_once(tab, servi
     path = f"/v1/jobs/{running['id']}"
     evaluate_while_running(service, path)
     page = tab.page
-    known, names = [], []
+    first_last_seq, names = [], []
 
-    def answer(route):  # the second answer has new events of the job
-        if known:
-            wait_for(lambda: service.job(running["id"])["last_seq"] > known[0], what="an event")
+    def answer(route):  # delays the second answer until the job has new events
+        if first_last_seq:
+            wait_for(
+                lambda: service.job(running["id"])["last_seq"] > first_last_seq[0], what="an event"
+            )
             return route.continue_()
         response = route.fetch()
-        known.append(response.json()["last_seq"])
+        first_last_seq.append(response.json()["last_seq"])
         return route.fulfill(response=response)
 
     def note(sent):

@@ -40,7 +40,7 @@ def test_a_job_is_submitted_by_the_form_watched_without_reload_and_cancelled(tab
     page.evaluate("window.wasHere = true")
     wait_in_page(page, lambda: points(page) >= 2, "a curve")
     before = points(page)
-    wait_in_page(page, lambda: points(page) > before, "it grows")
+    wait_in_page(page, lambda: points(page) > before, "growth of the curve")
     page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_role("button", name="Cancel the job").click()
     status(page, "cancelled")
@@ -97,7 +97,7 @@ def test_offline_is_shown_and_the_run_catches_up_afterwards(tab, service, runnin
     assert points(page) == seen
     tab.reconnect()
     expect(banner).to_be_hidden()
-    wait_in_page(page, lambda: points(page) >= missed, "what was missed")
+    wait_in_page(page, lambda: points(page) >= missed, "the missed points")
     service.http.post(f"/v1/jobs/{running['id']}/cancel")
     status(page, "cancelled")
     assert page.evaluate("window.wasHere")
@@ -112,7 +112,7 @@ def test_a_stream_is_requested_again_if_the_machine_goes_offline_before_its_resp
     wait_in_page(page, lambda: len(held.routes) >= 2, "the second request")
     before = points(page)
     held.release()
-    wait_in_page(page, lambda: points(page) > before, "the curve grows")
+    wait_in_page(page, lambda: points(page) > before, "growth of the curve")
 
 
 @pytest.mark.parametrize("address", ["", "#/corpora", "#/system"])

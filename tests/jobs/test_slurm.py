@@ -22,7 +22,7 @@ from jobs.slurm.provisioner import Provisioner
 from jobs.slurm.script import read_template
 from jobs.slurm.time_limit import time_limit_minutes
 from jobs.store import create_job, get_job, request_cancel, request_pause, resume
-from jobs.waiting import read_queue, waiting_for
+from jobs.waiting import LIVE_FOR_QUEUE, read_queue, waiting_for
 from jobs.workers import live_train_workers, report_worker
 from tests.jobs.slurm_cluster import (
     AT_ONCE,
@@ -331,7 +331,7 @@ def test_only_the_pilots_of_the_jobs_of_a_page_are_read(database):
             report_worker(session, worker_row(f"pilot-{number}", offer))
     with database.read() as session:
         assert [each.id for each in live_train_workers(session)] == ["ordinary"]
-        found = live_train_workers(session, pilots_of=["job-2", "job-7"])
+        found = session.exec(LIVE_FOR_QUEUE, params={"pilots_of": ["job-2", "job-7"]}).all()
     assert {each.id for each in found} == {"ordinary", "pilot-2"}
 
 

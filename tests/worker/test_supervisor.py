@@ -205,7 +205,7 @@ def test_a_long_lock_of_the_database_ends_no_run(stage):
 
 
 def test_on_several_hosts_a_run_without_database_ends_before_its_lease(stage):
-    """The lock on the run folder does not help here, because other hosts may not see it."""
+    """Other hosts may not see the lock on the run folder, so it cannot prevent a second run."""
     play = stage(lease_seconds=10.0)
     play.settings = play.settings.model_copy(update={"database_url": "postgresql+psycopg://db/x"})
     assert play.settings.may_span_hosts

@@ -187,7 +187,7 @@ def _message(answer: httpx.Response, problem: Body) -> str:
         if isinstance(error, dict):
             field, message = error.get("field", "request"), error.get("message", "is not valid")
             explained = f"{field}: {message}"
-            # Some `detail` texts already explain every field, or are the message of the field.
+            # Skips a field that `detail` explains already.
             if explained not in lines[0] and message != title:
                 lines.append(f"  {explained}")
     return "\n".join(lines)

@@ -137,7 +137,7 @@ def save_resume_point(
         write_manifest(folder)
 
     publish_folder(final, build)
-    for old in _by_step(rundir)[KEPT:]:
+    for old in rundir.resume_points()[KEPT:]:
         remove_folder(old)
     return final
 
@@ -148,7 +148,7 @@ def newest_resume_point(rundir: RunDir, warn: Callable[[str, str], None]) -> Res
     A resume point is undamaged if its files match its manifest.
     """
     remove_staging(rundir.resume)
-    for folder in _by_step(rundir):
+    for folder in rundir.resume_points():
         reason = find_damage(folder, COMPLETE)
         if reason is None:
             return read_resume_point(folder)
@@ -237,12 +237,3 @@ def _random_states() -> dict[str, torch.Tensor]:
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()
     return states
-
-
-def _by_step(rundir: RunDir) -> list[Path]:
-    """Folders of resume points, newest first."""
-    if not rundir.resume.is_dir():
-        return []
-    folders = [path for path in rundir.resume.iterdir() if path.name.startswith("step-")]
-    named = [path for path in folders if path.name[5:].isdigit()]
-    return sorted(named, key=lambda path: int(path.name[5:]), reverse=True)

@@ -59,9 +59,9 @@ export async function readExisting<T>(
   }
 }
 
-// Sends the deletion of a path. After a success, opens `nextPage` if it is given and the user has
-// not opened another page. Until then the path counts as being deleted, so the current page does not
-// read it again.
+// Deletes a path by `send`. After a success, opens `nextPage` if it is given and the user has not
+// opened another page. The path stays in `deletions` until the current page has been removed, so
+// that this page does not read the path again.
 export async function deletePath(path: string, nextPage: string, send: () => Promise<unknown>) {
   const isSamePage = rememberPage();
   for (const read of reads) if (isBelow(read.path, path)) read.stop.abort();

@@ -8,9 +8,9 @@ export class RequestOrder {
   private sent = 0;
   private accepted = 0;
 
-  // Registers a request. Returns a function to call when its answer arrives, which returns whether
-  // the answer is accepted.
-  next(): () => boolean {
+  // Registers a request. When the answer to this request arrives, the caller calls the returned
+  // function. It returns true if the answer must be used, and false if it is outdated.
+  register(): () => boolean {
     this.sent += 1;
     const number = this.sent;
     return () => {
@@ -44,7 +44,7 @@ export class Resource<T> {
   async read(abort: AbortSignal): Promise<void> {
     for (;;) {
       await this.untilIdle();
-      const accept = this.order.next();
+      const accept = this.order.register();
       const overlap = this.action.signal;
       try {
         const answer = await this.load(AbortSignal.any([abort, overlap]));

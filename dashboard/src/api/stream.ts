@@ -113,7 +113,7 @@ function isFinalRefusal(error: unknown) {
   return error instanceof Refused && [401, 403, 404].includes(error.problem.status ?? 0);
 }
 
-async function isOpen(job: string, signal: AbortSignal) {
+async function isUnfinished(job: string, signal: AbortSignal) {
   return !isFinal(await get<Job>(`/v1/jobs/${job}`, signal));
 }
 
@@ -136,7 +136,7 @@ export async function follow(
         last = event.seq;
         onEvent(event);
       }
-      if (!signal.aborted && !(await isOpen(job, signal))) return last; // closed after the last event
+      if (!signal.aborted && !(await isUnfinished(job, signal))) return last; // closed after the last event
     } catch (error) {
       if (signal.aborted) return last;
       if (isFinalRefusal(error)) throw error;
@@ -165,7 +165,7 @@ export async function followLog(job: string, { signal, onStart, onText }: LogOpt
   while (!signal.aborted) {
     try {
       for await (const chunk of chunks(open, signal, 2 ** 31 - 1)) onText(chunk);
-      if (!(await isOpen(job, signal))) return;
+      if (!(await isUnfinished(job, signal))) return;
     } catch (error) {
       if (signal.aborted || isFinalRefusal(error)) return;
     }

@@ -31,7 +31,7 @@ export function markRead() {
 const order = new RequestOrder();
 
 export async function lookForAlerts(abort?: AbortSignal) {
-  const accept = order.next();
+  const accept = order.register();
   const page = await peek<{ data: Alert[] }>("/v1/alerts", abort);
   if (page && accept()) alerts.value = page.data;
 }

@@ -48,10 +48,10 @@ export interface Task {
   again: () => void;
 }
 
-// Runs `work` until the component is removed or `keys` change. If a request gets no answer, `work`
-// starts again. If the service is not reachable, the page shows this and tries again without limit.
-// If the service is reachable, for example because it has just restarted, the page tries again at
-// most MAX_RETRIES times in a row. Any other error is returned.
+// Runs `work` until the component is removed or `keys` change. Runs it again if a request gets no
+// answer: without limit while the service is not reachable, and at most MAX_RETRIES times in a row
+// if the service is reachable, for example after a restart. Returns the error if the retries are
+// used up, and any other error at once.
 export function useTask(work: (signal: AbortSignal) => Promise<void>, keys: unknown[]): Task {
   const [error, setError] = useState<Error | null>(null);
   const [attempt, setAttempt] = useState(0);

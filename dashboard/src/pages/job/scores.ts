@@ -38,7 +38,8 @@ export class EvaluationList {
   }
 
   // Reads the list, and then the scores of the evaluations that have ended since the previous read.
-  // The previous list may lack such an evaluation, if it started and ended between the two reads.
+  // Compares with `counted`, because an evaluation that started and ended between two reads is not
+  // in the previous list.
   async read() {
     await this.rows.read(this.abort);
     const ended = this.value.filter((row) => isFinal(row) && !this.counted.has(row.id));

@@ -39,7 +39,7 @@ export class JobList {
     parameters.set("archived", query.archived ? "true" : "false");
     const cursor = this.cursors.value.at(-1);
     if (cursor && !needsAll(query)) parameters.set("after", cursor);
-    const accept = this.order.next();
+    const accept = this.order.register();
     const answer = await get<JobPage>(`/v1/jobs?${parameters}`, abort);
     // An action on jobs requests the list again, while an older request may still run.
     if (abort.aborted || !accept()) return;

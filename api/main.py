@@ -13,6 +13,7 @@ from api.app import create_app
 from api.protocol import bounded_protocol, connection_limit, raise_file_limit
 from api.quiet import QuietFilter
 from api.security import is_loopback
+from api.server import ApiServer
 from api.unix_socket import SocketUnavailable, bind_socket
 from jobs.database import Database
 from jobs.errors import JobsError
@@ -22,6 +23,8 @@ from jobs.settings import Settings
 log = logging.getLogger(__name__)
 
 BAD_USAGE = 2
+STARTUP_FAILURE = 3
+"""Exit status if the server cannot start, for example because its port is in use; as in uvicorn."""
 SWITCH_SECONDS = 0.001
 """Seconds after which a thread releases the interpreter lock if the event loop waits for the lock.
 With Python's default of 5 ms, each of several threads in turn could delay the event loop by 5 ms,
@@ -31,7 +34,7 @@ NEW_OBJECTS = 20_000
 and nearly all of them are freed without a collection. With Python's default of 700, collections
 took a tenth of the event loop's time."""
 SHUTDOWN_SECONDS = 5
-"""Seconds after which open event streams and stalled downloads are closed at a shutdown."""
+"""Seconds after which downloads that are not complete are closed at a shutdown."""
 MIN_KEY_LENGTH = 16
 VISIBLE_ASCII = re.compile(r"[!-~]+")
 KEY_HINT = (
@@ -75,21 +78,27 @@ def run() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(NEW_OBJECTS)
+    config = uvicorn.Config(
+        served,
+        host=settings.host,
+        port=settings.port,
+        fd=listener.fileno() if listener else None,
+        http=bounded_protocol(connection_limit(raise_file_limit())),
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        access_log=False,
+        server_header=False,
+        log_config=None,
+    )
+    server = ApiServer(config, served.state.context.watchers)
     try:
-        uvicorn.run(
-            served,
-            host=settings.host,
-            port=settings.port,
-            fd=listener.fileno() if listener else None,
-            http=bounded_protocol(connection_limit(raise_file_limit())),
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-            access_log=False,
-            server_header=False,
-            log_config=None,
-        )
+        server.run()
+    except KeyboardInterrupt:
+        pass
     finally:
         if settings.socket:
             settings.socket.unlink(missing_ok=True)
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
 
 
 def set_up_log() -> None:

@@ -1,5 +1,6 @@
 """A log filter that limits repeated messages, so that they cannot fill the disk."""
 
+import asyncio
 import logging
 import threading
 import time
@@ -26,7 +27,9 @@ class QuietFilter(logging.Filter):
         self._num_dropped = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """False for a message that was logged too often in this window."""
+        """False for a message that was logged too often in this window, or is no news."""
+        if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+            return False  # uvicorn cancels responses at a shutdown, and logs their number itself
         message = record.getMessage()
         with self._lock:
             dropped = self._next_window()

@@ -68,6 +68,8 @@ async def answers_of(context: Context, task_id: str) -> AsyncIterator[tuple[Json
     reported: Json | None = None
     with context.watchers.watching(task_id) as news:
         while time.monotonic() < deadline:
+            if context.watchers.is_closed:
+                raise _shutting_down()
             news.clear()
             task = await context.follows.run(look)
             if task.result is not None:
@@ -83,6 +85,11 @@ async def answers_of(context: Context, task_id: str) -> AsyncIterator[tuple[Json
             with anyio.move_on_after(LOOK_SECONDS):
                 await news.wait()
     raise Problem(504, "time_limit", f"no answer within {WAIT_SECONDS:.0f} s; try again")
+
+
+def _shutting_down() -> Problem:
+    detail = "the service is shutting down; try again when it runs again"
+    return Problem(503, "shutting_down", detail, headers={"Retry-After": "5"})
 
 
 def _detail(message: str, hint: str) -> str:

@@ -128,6 +128,8 @@ class Watchers:
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.count = 0
+        self.is_closed = False
+        """Whether the server is shutting down, so that all streams must end."""
         self._answers = 0
         self._looks: dict[tuple[str, int], _SharedLook] = {}
         self._pages: OrderedDict[tuple[str, int], Page] = OrderedDict()
@@ -141,6 +143,13 @@ class Watchers:
         loop = self._loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._wake, job_id)
+
+    def close(self) -> None:
+        """Ends all streams and waiting requests. Call this method on the event loop."""
+        self.is_closed = True
+        for events in self._waiting.values():
+            for event in events:
+                event.set()
 
     def _wake(self, job_id: str) -> None:
         for event in self._waiting.get(job_id, ()):
@@ -242,7 +251,7 @@ async def follow(
             if page.body:
                 idle_seconds = 0.0
                 yield page.body
-            if page.has_ended:
+            if page.has_ended or watchers.is_closed:
                 return
             if page.is_full:
                 await asyncio.sleep(0)  # lets other tasks run: reading a cached page does not wait

@@ -200,6 +200,8 @@ def logs(
         return Response(text, media_type="text/plain; charset=utf-8")
 
     def has_ended() -> bool:
+        if context.watchers.is_closed:
+            return True
         with context.database.read() as fresh:
             job = fresh.get(Job, job_id)
         return job is None or job.status in FINAL

@@ -95,7 +95,8 @@ def logs(
     from babylm.output import print_json_line, printable
 
     with open_client(url) as client:
-        path = f"/v1/jobs/{client.job(job).id}/logs"
+        found = client.job(job)
+        path = f"/v1/jobs/{found.id}/logs"
         query = {"tail": str(tail), "follow": "true" if follow else "false"}
         silence = 3600.0 if follow else 60.0  # a long stage may print nothing for a long time
         try:
@@ -107,6 +108,11 @@ def logs(
                         print(printable(line), flush=True)
         except httpx.TransportError as error:
             raise CommandError(f"the connection to {client.url} broke: {error}") from error
+        if follow and not found.refresh().is_over:
+            raise CommandError(
+                f"{client.url} ended the log before the job ended",
+                hint="The service is probably shutting down. The job continues when it runs again.",
+            )
 
 
 def cancel(job: JobName, url: Url = None, as_json: AsJson = False) -> None:

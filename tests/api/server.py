@@ -10,15 +10,22 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.protocol import BoundedProtocol
+from api.server import ApiServer
+from api.stream import Watchers
 
 DEADLINE_SECONDS = 60.0
 
 
 @contextmanager
-def served(app: FastAPI, protocol: type[BoundedProtocol]) -> Iterator[int]:
-    """Runs the app until the block ends; yields its port."""
+def served(
+    app: FastAPI, protocol: type[BoundedProtocol], watchers: Watchers | None = None
+) -> Iterator[int]:
+    """Runs the app until the block ends; yields its port.
+
+    The end of the block is a shutdown without a time limit: it waits for open responses.
+    """
     config = uvicorn.Config(app, port=0, http=protocol, log_config=None, timeout_keep_alive=60)
-    server = uvicorn.Server(config)
+    server = ApiServer(config, watchers or Watchers())
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

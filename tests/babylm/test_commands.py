@@ -261,13 +261,6 @@ def test_ctrl_c_detaches_without_cancelling(run, stub):
     assert not [request for request in stub.requests if request.method == "POST"]
 
 
-def test_logs_are_printed_without_control_sequences(run, stub):
-    stub.routes["GET /v1/jobs/job-1"] = Answer(200, JOB)
-    stub.routes["GET /v1/jobs/job-1/logs"] = Answer(200, b"one\n\x1b[31mtwo\n")
-    assert run("logs", "job-1", "--tail", "2", "--url", stub.url).stdout == "one\n?[31mtwo\n"
-    assert "tail=2" in stub.requests[-1].path
-
-
 def test_download_and_generate_take_the_last_checkpoint(run, stub, tmp_path):
     import hashlib
 

@@ -299,7 +299,6 @@ def test_invalid_settings_are_bad_usage(run):
 
 
 def test_the_page_about_the_commands_is_not_stale(monkeypatch):
-    # Starts each command once, about two seconds in all, and compares its output with the page.
     monkeypatch.chdir(ROOT)
     text = page()
     assert text == (ROOT / "docs" / "cli.md").read_text(), (

@@ -51,6 +51,7 @@ compat: $(READY)
 
 # The tests start a temporary Postgres server from the installed programs, and a Slurm from unpacked
 # Debian packages.
+check-all: export BABYLM_TRY_LONG=1
 check-all: lint test
 	BABYLM_TEST_STORE=postgres $(BIN)/python -m pytest tests/jobs tests/api tests/deploy/test_postgres.py
 	$(BIN)/python -m chaos rounds --rounds small --report runs/chaos/sqlite.jsonl

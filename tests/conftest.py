@@ -18,10 +18,19 @@ from chaos.postgres import Server, temporary_server
 from tests.postgres import STORE, URL
 from tests.waiting import DEADLINE
 
+# Several test processes share the cores. With a thread per core in each, threads would wait for each
+# other; the models of the tests are too small to gain from a second thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Hypothesis tries the same examples in every run, so that a failure is caused by the change under
 # test. To search for new examples, run pytest --hypothesis-profile=default.
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
+
+
+LONG = "BABYLM_TRY_LONG"
+HEAVY_FOLDERS = ("dashboard", "system", "upgrade", "docs", "core", "worker")
+"""Folders whose files take longest. They come first, so that all processes end together."""
 
 
 class ByService(LoadFileScheduling):
@@ -51,6 +60,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     STACK.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips long tests unless they are requested, and moves the slowest files to the front."""
+    if LONG not in os.environ:
+        skip = pytest.mark.skip(reason=f"long; runs with {LONG}=1, as in `make check-all`")
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(skip)
+    items.sort(key=_weight)
+
+
+def _weight(item: pytest.Item) -> int:
+    folder = item.nodeid.removeprefix("tests/").partition("/")[0]
+    return HEAVY_FOLDERS.index(folder) if folder in HEAVY_FOLDERS else len(HEAVY_FOLDERS)
 
 
 @pytest.fixture(scope="module")

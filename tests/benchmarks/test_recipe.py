@@ -67,6 +67,7 @@ def test_the_baseline_has_upstreams_settings():
         assert getattr(training, name) == getattr(default, name)
 
 
+@pytest.mark.long
 def test_a_finished_run_is_one_line_and_is_not_run_again(text, tmp_path):
     options = ("--seeds", "0", "--conditions", "baseline", "muon-ema")
     first = run_study(text, tmp_path, *options)
@@ -160,6 +161,7 @@ def test_words_to_a_loss_are_read_between_validations():
     assert words_to_reach(run, 1.0) is None
 
 
+@pytest.mark.long
 def test_a_student_is_compared_at_the_words_of_the_study(text, tmp_path):
     run_study(text, tmp_path, "--seeds", "0", "--conditions", CHOSEN)
     results = tmp_path / "distillation.jsonl"

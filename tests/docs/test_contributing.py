@@ -159,6 +159,7 @@ assert learning_rate(5, make_plan(training, num_tokens=10_000), training) == 0.5
 """
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_files_that_the_table_names_are_enough_to_add_one_of_each(tmp_path):
     """Adds all of them in a copy of the project, generates its pages and runs its tests.

@@ -10,6 +10,7 @@ from tests.docs.test_language import ROOT
 from tests.docs.walk import apply, copy_project, lint, run, run_tests
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_qwen3_is_added_as_the_page_says(tmp_path):
     """Runs tests of the changed copy, which fail if the page omits a file that must change."""
@@ -58,6 +59,7 @@ def test_a_corpus_source_is_added_as_the_page_says(tmp_path):
     assert re.search(r"^[1-9]\d* passed", output, re.MULTILINE), output
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_an_optimizer_is_added_as_the_page_says(tmp_path):
     copy = copy_project(tmp_path / "copy")

@@ -70,6 +70,7 @@ def test_from_submit_to_a_plotted_curve(url, tmp_path):
     assert (tmp_path / "my-model" / "model.safetensors").exists()
 
 
+@pytest.mark.long
 def test_the_same_with_asyncio(url, tmp_path):
     outputs = execute("asyncio-client.ipynb", tmp_path, url)
     assert "['succeeded', 'succeeded']" in of_type(outputs, "text/plain")

@@ -82,6 +82,7 @@ def test_a_paused_job_can_be_resumed(service, jobs):
     assert_same_weights(service, jobs["finished"]["id"], job_id)
 
 
+@pytest.mark.long
 def test_a_failed_job_can_be_retried(service, jobs, folder):
     job_id = jobs["failed"]["id"]
     (folder / "data" / "sample").rename(folder / "data" / "lost")

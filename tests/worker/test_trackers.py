@@ -199,6 +199,7 @@ def read_wandb(file: Path) -> tuple[dict, list[dict]]:
     return run, rows
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # warnings of MLflow's dependencies
 def test_mlflow_has_each_step_once_also_after_a_replay_without_its_cursor(rundir, tmp_path):
     pytest.importorskip("mlflow", reason="the package mlflow is not installed")

@@ -129,6 +129,7 @@ def spearman_of_adj(results, data_dir, fast) -> None:
     assert fast["wug_adj"][0] == {"wug_adj": pytest.approx(expected, abs=1e-12)}
 
 
+@pytest.mark.long
 def test_a_killed_build_leaves_nothing_and_a_repeated_one_everything(rundir, data_dir):
     expected = RequestHandler().answer(request_of(rundir, data_dir))
     shutil.copytree(rundir.submissions / "1", rundir.root / "expected", symlinks=True)

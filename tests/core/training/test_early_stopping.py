@@ -90,6 +90,7 @@ def test_without_patience_the_last_weights_are_published(tiny_run):
     )
 
 
+@pytest.mark.long
 def test_two_devices_stop_at_the_same_step(tiny_run):
     options = OVERFITS | {"max_steps": 40, "early_stopping_patience": 1}
     one, two = tiny_run(name="one", **options), tiny_run(name="two", num_devices=2, **options)

@@ -79,6 +79,7 @@ def test_two_devices_give_the_curve_of_one(tiny_run, architecture):
     assert (stage.counts["num_devices"], stage.counts["micro_batch_size"]) == (2, 2)
 
 
+@pytest.mark.long
 def test_a_run_on_two_devices_resumes_to_the_last_bit_with_dropout(tiny_run):
     alone, disturbed = (_with_dropout(tiny_run(name=name)) for name in ("alone", "disturbed"))
     alone.go()
@@ -182,6 +183,7 @@ time.sleep(600)
 """A program in which rank 0 sleeps, like native code that waits for a rank that has died."""
 
 
+@pytest.mark.long
 def test_a_rank_0_that_does_not_notice_the_end_of_another_is_ended_too(tmp_path):
     command = [sys.executable, "-c", BUSY, str(tmp_path / "missing")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -247,6 +247,7 @@ def test_the_balancing_loss_evens_the_experts_out_and_is_not_in_the_loss(tiny_ru
     assert runs[5.0].values("train/loss")[1] == runs[0.0].values("train/loss")[1]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.system
 @pytest.mark.timeout(600)

@@ -192,6 +192,9 @@ def download(
         str | None,
         typer.Option("--sha256", help="Expected hash; a file with another hash is discarded."),
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Overwrite the file if it exists.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Download a file, such as the official BabyLM data, for `babylm datasets add`.
@@ -207,7 +210,7 @@ def download(
     if target.is_dir():
         target = target / name_in(address)
     with byte_bar("download", None) as advance:
-        found = fetch_file(address, target, sha256=sha256, advance=advance)
+        found = fetch_file(address, target, sha256=sha256, replace=replace, advance=advance)
     if as_json:
         print_json({"file": str(target), "bytes": found.size, "sha256": found.sha256})
     else:

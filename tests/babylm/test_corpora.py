@@ -125,6 +125,20 @@ def test_a_wrong_checksum_leaves_nothing(run, stub, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_download_overwrites_no_other_file(run, stub, tmp_path):
+    stub.routes["GET /data.txt"] = Answer(200, TEXT)
+    words = ("datasets", "download", f"{stub.url}/data.txt")
+    (tmp_path / "data.txt").write_text("mine")
+    for more in ((), ("--sha256", sha256(TEXT).hexdigest())):
+        error = error_of(run(*words, *more))
+        assert (error.status, "would overwrite it" in error.message) == (2, True)
+    assert ((tmp_path / "data.txt").read_text(), stub.requests) == ("mine", [])
+    assert run(*words, "--replace").exit_code == 0
+    assert (tmp_path / "data.txt").read_bytes() == TEXT
+    again = run(*words, "--sha256", sha256(TEXT).hexdigest().upper(), "--json")
+    assert (again.exit_code, len(stub.requests)) == (0, 1)
+
+
 def test_the_message_names_a_missing_file_or_dataset(run, stub):
     result = run("datasets", "download", f"{stub.url}/none.txt")
     assert "404" in error_of(result).message

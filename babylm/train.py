@@ -219,12 +219,16 @@ def _require_run_folder(rundir: RunDir) -> None:
 
 
 def _write_sample(rundir: RunDir, data_dir: Path) -> None:
-    """Writes the sample corpus, as `babylm serve` does, if the run uses it and it is missing."""
+    """Writes the sample corpus, as `babylm serve` does, if the run lacks only this corpus.
+
+    If another dataset is missing, the run fails and names it, and nothing is written.
+    """
     from core.sample import SAMPLE, SAMPLE_DEV, write_sample
 
     data = json.loads(rundir.spec.read_bytes())["data"]
-    used = {data["dataset"], data["validation"]} & {SAMPLE, SAMPLE_DEV}
-    if all((data_dir / name).is_dir() for name in used):
+    used = [name for name in (data["dataset"], data["validation"]) if name is not None]
+    missing = {name for name in used if not (data_dir / name).is_dir()}
+    if not missing or missing - {SAMPLE, SAMPLE_DEV}:
         return
     with contextlib.suppress(OSError):  # the run then fails and names the missing folder
         write_sample(data_dir)

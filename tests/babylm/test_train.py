@@ -66,6 +66,9 @@ def test_the_sample_corpus_is_written_if_the_run_uses_it(tmp_path, capsys):
     own = {"preset": "sample", "data": {"dataset": "own", "validation": None}}
     train(tmp_path / "other", FINISH, body=own, has_sample=False)
     assert not (tmp_path / "other" / "sample").exists()
+    missing = {"preset": "sample", "data": {"dataset": "nope"}}
+    train(tmp_path / "third", FINISH, body=missing, has_sample=False)
+    assert [path.name for path in (tmp_path / "third").iterdir()] == ["run"]
     train(tmp_path, FINISH, has_sample=False)
     assert list((tmp_path / "sample").iterdir())
     assert list((tmp_path / "sample_dev").iterdir())

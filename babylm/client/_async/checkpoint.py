@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from babylm.client import wire
 from babylm.client._async.connection import AsyncConnection, entries_of
 from babylm.client._async.download import Advance, download_checkpoint
 from babylm.client.errors import BabylmError
+from babylm.client.paths import path_part
 from babylm.client.view import html_table
 
 GENERATE_SECONDS = 300.0
@@ -194,7 +194,7 @@ class AsyncCheckpoint:
 
     @property
     def _path(self) -> str:
-        return f"/v1/jobs/{self.job_id}/checkpoints/{quote(self.name, safe='')}"
+        return f"/v1/jobs/{self.job_id}/checkpoints/{path_part(self.name, 'checkpoint')}"
 
 
 class AsyncCheckpoints(dict[str, AsyncCheckpoint]):

@@ -15,6 +15,7 @@ from babylm.client import wire
 from babylm.client._async.connection import RETRIED, AsyncConnection
 from babylm.client.errors import InvalidUsage, ServiceError, TransferFailed
 from babylm.client.folders import file_in_path
+from babylm.client.paths import path_part
 
 PART_SUFFIX = ".part"
 TRIES = 6
@@ -47,7 +48,7 @@ async def download_checkpoint(
         TransferFailed: If a file cannot be fetched, or arrives with the wrong content.
     """
     await check_output(checkpoint, output, replace=replace)
-    base = f"/v1/jobs/{job_id}/checkpoints/{quote(checkpoint['name'], safe='')}/files/"
+    base = f"/v1/jobs/{job_id}/checkpoints/{path_part(checkpoint['name'], 'checkpoint')}/files/"
     return await download_files(
         client, base, checkpoint["files"], output, advance=advance, sleep=sleep
     )

@@ -7,10 +7,10 @@ from asyncio import to_thread
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from urllib.parse import quote
 
 from babylm.client._async.connection import RETRIED, AsyncConnection
 from babylm.client.errors import InvalidUsage, ServiceError, ServiceUnreachable
+from babylm.client.paths import path_part
 
 PIECE_BYTES = 8 << 20
 TRIES = 6
@@ -136,7 +136,7 @@ async def upload_file(
     """
     if not file.is_file():
         raise InvalidUsage(f"{file} does not exist")
-    base = f"/v1/datasets/{quote(dataset, safe='')}"
+    base = f"/v1/datasets/{path_part(dataset, 'dataset')}"
     return await _send(
         client,
         base,
@@ -183,7 +183,7 @@ async def send_evaluation(
         ServiceError: If the service refuses the file.
         ServiceUnreachable: If the service does not answer any more.
     """
-    base = f"/v1/evaluations/{quote(task, safe='')}"
+    base = f"/v1/evaluations/{path_part(task, 'evaluation task')}"
     return await _send(
         client,
         base,

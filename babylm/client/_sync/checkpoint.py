@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from babylm.client import wire
 from babylm.client._sync.connection import Connection, entries_of
 from babylm.client._sync.download import Advance, download_checkpoint
 from babylm.client.errors import BabylmError
+from babylm.client.paths import path_part
 from babylm.client.view import html_table
 
 GENERATE_SECONDS = 300.0
@@ -191,7 +191,7 @@ class Checkpoint:
 
     @property
     def _path(self) -> str:
-        return f"/v1/jobs/{self.job_id}/checkpoints/{quote(self.name, safe='')}"
+        return f"/v1/jobs/{self.job_id}/checkpoints/{path_part(self.name, 'checkpoint')}"
 
 
 class Checkpoints(dict[str, Checkpoint]):

@@ -16,6 +16,7 @@ from babylm.client._inline import to_thread
 from babylm.client._sync.connection import RETRIED, Connection
 from babylm.client.errors import InvalidUsage, ServiceError, TransferFailed
 from babylm.client.folders import file_in_path
+from babylm.client.paths import path_part
 
 PART_SUFFIX = ".part"
 TRIES = 6
@@ -48,7 +49,7 @@ def download_checkpoint(
         TransferFailed: If a file cannot be fetched, or arrives with the wrong content.
     """
     check_output(checkpoint, output, replace=replace)
-    base = f"/v1/jobs/{job_id}/checkpoints/{quote(checkpoint['name'], safe='')}/files/"
+    base = f"/v1/jobs/{job_id}/checkpoints/{path_part(checkpoint['name'], 'checkpoint')}/files/"
     return download_files(client, base, checkpoint["files"], output, advance=advance, sleep=sleep)
 
 

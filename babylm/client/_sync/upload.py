@@ -7,11 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
 
 from babylm.client._inline import to_thread
 from babylm.client._sync.connection import RETRIED, Connection
 from babylm.client.errors import InvalidUsage, ServiceError, ServiceUnreachable
+from babylm.client.paths import path_part
 
 PIECE_BYTES = 8 << 20
 TRIES = 6
@@ -137,7 +137,7 @@ def upload_file(
     """
     if not file.is_file():
         raise InvalidUsage(f"{file} does not exist")
-    base = f"/v1/datasets/{quote(dataset, safe='')}"
+    base = f"/v1/datasets/{path_part(dataset, 'dataset')}"
     return _send(
         client,
         base,
@@ -184,7 +184,7 @@ def send_evaluation(
         ServiceError: If the service refuses the file.
         ServiceUnreachable: If the service does not answer any more.
     """
-    base = f"/v1/evaluations/{quote(task, safe='')}"
+    base = f"/v1/evaluations/{path_part(task, 'evaluation task')}"
     return _send(
         client,
         base,

@@ -5,7 +5,9 @@ import pytest
 
 from babylm.errors import UsageError
 from babylm.specs import build_spec, encode_spec, parse_grid, parse_setting, read_spec
+from babylm.train import resolve_spec
 from core.spec.job import JobSpec
+from tests.babylm.conftest import error_of
 
 
 @pytest.mark.parametrize(
@@ -200,3 +202,57 @@ def test_a_spec_that_is_nested_too_deeply_is_bad_usage(name, tmp_path):
         read_spec(path)
     with pytest.raises(UsageError, match="nested too deeply"):
         parse_setting("a=" + "[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("data.sources=childes", "data.sources: must be a list, such as [childes]"),
+        ("data.sources={a: 1}", "data.sources: must be a list, such as [a, b]"),
+        ("tracking=wandb", "tracking: must be a list, such as [wandb]"),
+        ("tokenizer=5", "tokenizer: must be a section with fields, such as {field: value}"),
+        ("training.epochs=many", "training.epochs: must be a number, such as 0.5"),
+        ("training.epochs=0", "training.epochs: must be greater than 0"),
+        ("training.seed=1.5", "training.seed: must be a whole number, such as 3"),
+        (
+            "training.gradient_checkpointing=2",
+            "training.gradient_checkpointing: must be true or false",
+        ),
+        ("name=[a]", "name: must be a text"),
+        ("training.shuffle=x", "training.shuffle: must be one of windows, documents"),
+    ],
+)
+def test_a_value_of_another_type_is_answered_with_what_the_field_accepts(setting, said):
+    body = build_spec(file=None, preset="sample", settings=[setting], flat={})
+    with pytest.raises(UsageError) as raised:
+        resolve_spec(body)
+    assert raised.value.message == f"the spec is not valid\n  {said}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("submit", "--set", "training.epochs=-1"),
+        ("estimate", "--set", "training.epochs=-1"),
+        ("study", "--grid", "training.epochs=-1,1"),
+        ("train", "--set", "training.epochs=-1", "-o", "run"),
+        ("submit", "--preset", "nope"),
+        ("train", "--preset", "nope", "-o", "run"),
+        ("jobs", "--status", "nope"),
+        ("datasets", "add", "my data", "spec.yaml"),
+        ("datasets", "add", "mine", "spec.yaml"),
+    ],
+)
+def test_a_value_that_is_not_valid_is_bad_usage_with_and_without_a_service(
+    run, service, tmp_path, words
+):
+    (tmp_path / "spec.yaml").write_text("preset: sample\n")
+    error = error_of(run(*words, BABYLM_URL=service[0]))
+    assert error.status == 2
+    assert "Input should" not in error.message
+
+
+def test_a_status_that_does_not_exist_is_answered_in_one_line(run, service):
+    error = error_of(run("jobs", "--status", "nope", BABYLM_URL=service[0]))
+    statuses = "queued, running, paused, succeeded, failed, cancelled"
+    assert error.message == f"status: must be one of {statuses} (422)"

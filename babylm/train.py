@@ -38,7 +38,7 @@ def resolve_spec(body: Body, *, begun: "JobSpec | None" = None) -> "JobSpec":
         begun: The spec of the run to continue; see `JobSpec.resolve`.
 
     Raises:
-        CommandError: If the spec is not valid; the message names every wrong field.
+        UsageError: If the spec is not valid; the message names every wrong field.
     """
     from pydantic import ValidationError
 
@@ -52,12 +52,12 @@ def resolve_spec(body: Body, *, begun: "JobSpec | None" = None) -> "JobSpec":
         require_possible(spec)
         return spec
     except SpecInvalid as error:
-        raise CommandError(error.message, hint=error.hint) from error
+        raise UsageError(error.message, hint=error.hint) from error
     except ValidationError as error:
         explained = [explain(item) for item in error.errors()]
         problems = [{"field": field, "message": message} for field, message in explained]
         lines = [f"  {problem['field']}: {problem['message']}" for problem in problems]
-        raise CommandError(
+        raise UsageError(
             "\n".join(["the spec is not valid", *lines]), details={"errors": problems}
         ) from error
 

@@ -193,6 +193,6 @@ def _message(answer: httpx.Response, problem: Body) -> str:
             if is_one and message != title:  # `detail` has only the name of the field
                 return f"{explained} ({answer.status_code})"
             # Skips a field that `detail` explains already.
-            if explained not in lines[0] and message != title:
+            if message not in lines[0]:
                 lines.append(f"  {explained}")
     return "\n".join(lines)

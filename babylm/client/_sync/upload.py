@@ -105,13 +105,22 @@ def upload_folder(
         except ServiceError as error:
             if error.details.get("code") != NAME_REFUSED:
                 raise
+            leave_out(name, f"is not accepted: {_name_fault(error, name, is_first=not refused)}")
             refused += 1
-            leave_out(name, f"is not accepted: {error.message}")
             advance(file.stat().st_size)
     if refused == len(files):
         where = f" in a folder {folder!r}" if is_split else ""
         raise InvalidUsage(f"{path} has no text file or archive{where} that the service accepts")
     return published
+
+
+def _name_fault(error: ServiceError, name: str, *, is_first: bool) -> str:
+    """Why the service refuses the name; the first reason of a call includes what is accepted."""
+    whole = str(error.details.get("detail", error.message)).removeprefix(f"{name}: ")
+    faults = error.details.get("errors")
+    if is_first or not isinstance(faults, list) or not faults:
+        return whole
+    return str(faults[0].get("message", whole))
 
 
 def upload_file(

@@ -13,6 +13,7 @@ from api.received_files import (
     is_file_name,
     move_files,
     one_at_a_time,
+    refused_name,
 )
 from core.corpus.names import shown_name
 from core.errors import EvaluationInvalid
@@ -38,8 +39,7 @@ def check_name(name: str) -> None:
     if is_file_name(name) and (name.endswith(SUFFIXES) or is_archive(name)):
         return
     accepted = ", ".join((*SUFFIXES, ".zip", ".tar", ".tar.gz"))
-    detail = f"{shown_name(name)!r} is not the name of an evaluation file; accepted: {accepted}"
-    raise Problem(422, "file_name_invalid", detail, fields=[("name", detail, name)])
+    raise refused_name(name, "an evaluation file or an archive", accepted)
 
 
 def publish_task(

@@ -20,6 +20,7 @@ from api.received_files import (
     is_file_name,
     move_files,
     one_at_a_time,
+    refused_name,
 )
 from core.corpus.content import HEAD_BYTES, foreign_content
 from core.corpus.formats.compression import open_stream
@@ -57,12 +58,7 @@ def file_kind(name: str) -> str:
         if text_stem(name) is not None:
             return "text"
     accepted = f"{ACCEPTED}; archives: {', '.join(ARCHIVE_SUFFIXES)}"
-    detail = (
-        f"{shown_name(name)!r} is not a valid name of a text file or archive: a name must have at "
-        f"most {MAX_NAME_BYTES} bytes, only printable characters, no '/' and no full stop at its "
-        f"beginning, and must end with one of {accepted}"
-    )
-    raise Problem(422, "file_name_invalid", detail, fields=[("name", detail, name)])
+    raise refused_name(name, "a text or an archive", accepted)
 
 
 def publish(

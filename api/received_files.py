@@ -6,9 +6,10 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from api.errors import Problem
+from core.corpus.names import shown_name
 from core.storage.rundir import publish_folder, sync_folder
 
 BUFFER_BYTES = 1 << 20
@@ -19,8 +20,37 @@ suffix while an upload is unfinished."""
 
 def is_file_name(name: str) -> bool:
     """Whether an uploaded file may have this name. Does not check the suffix."""
-    is_visible = name.isprintable() and "/" not in name and not name.startswith(".")
-    return is_visible and len(name.encode()) <= MAX_NAME_BYTES
+    return name_fault(name) is None
+
+
+def name_fault(name: str) -> str | None:
+    """Why an uploaded file cannot have this name; None if it can. Does not check the suffix."""
+    if not name.isprintable():
+        return "the name has characters that are not printable"
+    if "/" in name:
+        return "the name has a '/'"
+    if name.startswith("."):
+        return "the name begins with a full stop"
+    if len(name.encode()) > MAX_NAME_BYTES:
+        return f"the name has more than {MAX_NAME_BYTES} bytes"
+    return None
+
+
+def refused_name(name: str, what: str, accepted: str) -> Problem:
+    """The problem of a file whose name has a fault, or another suffix than those accepted.
+
+    The detail has the cause first and the accepted suffixes last; the field has only the cause.
+
+    Args:
+        name: The name.
+        what: What the suffix must be that of: "a text or an archive".
+        accepted: The accepted suffixes.
+    """
+    ending = PurePosixPath(name).suffix
+    no_ending = f"the ending {ending!r} is not that" if ending else "the name has no ending"
+    cause = name_fault(name) or f"{no_ending} of {what}"
+    detail = f"{shown_name(name)}: {cause}. Accepted endings: {accepted}"
+    return Problem(422, "file_name_invalid", detail, fields=[("name", cause, name)])
 
 
 def check_hash(received: Path, sha256: str | None) -> None:

@@ -80,7 +80,7 @@ def run_demo(folder: Path, *, as_json: bool = False) -> None:
         say(f"service at {url}; its dashboard shows the same progress")
         _train(client, findings, as_json=as_json)
         checkpoint = client.job(findings.job).checkpoint()
-        target = checkpoint.download(folder / "checkpoint")
+        target = checkpoint.download(folder / "checkpoint", replace=True)
         findings.checkpoint = str(target)
         for prompt in PROMPTS:
             text = checkpoint.generate(prompt, max_new_tokens=24, temperature=0.7, seed=1)

@@ -34,7 +34,13 @@ class CommandError(BabylmError):
 
 
 class UsageError(CommandError, InvalidUsage):
-    """The command line itself is not valid."""
+    """The command line itself, or a file that it names, is not valid."""
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint, status=BAD_USAGE)
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        details: dict[str, object] | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, status=BAD_USAGE, details=details)

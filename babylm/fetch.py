@@ -54,19 +54,24 @@ def fetch_file(
     target: Path,
     *,
     sha256: str | None = None,
+    replace: bool = False,
     advance: Advance = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Fetched:
     """Downloads `address` to the file `target`.
 
-    Resumes a partial transfer if the content on the server is unchanged.
+    Resumes a partial transfer if the content on the server is unchanged. If `target` exists and
+    has the hash `sha256`, nothing is transferred.
 
     Raises:
-        UsageError: If the address is not an HTTP address.
+        UsageError: If the address is not an HTTP address, or if `target` is another file and
+            `replace` is False.
         CommandError: If the download fails, or the hash of the file is not `sha256`.
     """
     if urlsplit(address).scheme not in ("http", "https"):
         raise UsageError(f"{address!r} is not an http:// or https:// address")
+    if target.is_file() and not replace:
+        return _existing(target, sha256)
     part = target.with_name(target.name + PART_SUFFIX)
     note = part.with_name(part.name + ".etag")
     with _open_http(address) as http:
@@ -86,6 +91,17 @@ def fetch_file(
                 raise CommandError(f"{address} cannot be fetched: {reason}", hint=hint)
             sleep(RETRY_SECONDS * 2**failures)
     return _finish(part, note, target, sha256)
+
+
+def _existing(target: Path, sha256: str | None) -> Fetched:
+    """The file that an earlier call downloaded, known by its hash; another file is refused."""
+    if sha256 is not None and (digest := _hash(target)) == sha256.lower():
+        return Fetched(_size(target), digest)
+    other = "" if sha256 is None else " with another SHA-256"
+    raise UsageError(
+        f"{target} exists{other}, and the download would overwrite it",
+        hint="Name another file: -o FILE. To overwrite this one, use --replace.",
+    )
 
 
 def _open_http(address: str) -> httpx.Client:
@@ -135,8 +151,8 @@ def _connection(http: httpx.Client, address: str, part: Path, note: Path, advanc
 
 
 def _finish(part: Path, note: Path, target: Path, sha256: str | None) -> Fetched:
+    digest = _hash(part)
     with part.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
         os.fsync(file.fileno())
     note.unlink(missing_ok=True)
     if sha256 is not None and digest != sha256.lower():
@@ -148,6 +164,11 @@ def _finish(part: Path, note: Path, target: Path, sha256: str | None) -> Fetched
     size = part.stat().st_size
     part.replace(target)
     return Fetched(size, digest)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _size(path: Path) -> int:

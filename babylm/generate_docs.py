@@ -28,7 +28,8 @@ calls of [api.md](api.md), so it also works from another machine.
   options and the ids of your jobs.
 - **For programs.** `--json` prints JSON, on a single line if the output is not a terminal.
   `follow --json` prints a line for each event. Errors go to standard error, also as JSON.
-- **Exit status.** 0 success; 1 the job or the request failed; 2 bad usage; 130 after Ctrl-C.
+- **Exit status.** 0 success; 1 the job or the request failed; 2 bad usage, such as a spec that is
+  not valid; 130 after Ctrl-C.
 - **Ctrl-C** in `follow` and `submit --follow` detaches; the job continues. In `train` the first
   Ctrl-C stops the run at the next step, with a checkpoint; a second one ends the run at once. In
   `serve`, Ctrl-C stops everything that `serve` started, within ten seconds.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from babylm.client import Client
-from babylm.errors import CommandError
+from babylm.errors import CommandError, UsageError
 from babylm.extras import require_packages
 from babylm.progress import byte_bar
 from core.export.gguf.layout import reason_refused
@@ -15,6 +15,8 @@ from core.process.program import python_command
 
 PACKAGES = ("gguf", "safetensors", "numpy")
 """The packages of the extra `gguf`."""
+MAGIC = b"GGUF"
+"""The first bytes of every GGUF file."""
 DOWNLOAD_SUFFIX = ".checkpoint"
 REFUSED = "Download the checkpoint with `babylm download`; transformers loads every architecture."
 Exported = dict[str, Any]
@@ -30,6 +32,7 @@ def export_job(client: Client, job: str, checkpoint: str | None, output: Path | 
     Raises:
         CommandError: If a package is missing, or the model cannot be exported. The architecture is
             checked before the download.
+        UsageError: If the output is a file that is not a GGUF file.
     """
     _require_packages()
     found = client.job(job)
@@ -38,9 +41,10 @@ def export_job(client: Client, job: str, checkpoint: str | None, output: Path | 
         raise CommandError(reason, hint=REFUSED)
     chosen = found.checkpoint(checkpoint)
     target = output or Path(f"{found.id}-{chosen.name}.gguf")
+    _require_replaceable(target)
     folder = target.with_name(target.name + DOWNLOAD_SUFFIX)
     with byte_bar("download", chosen.size) as advance:
-        chosen.download(folder, advance=advance)
+        chosen.download(folder, replace=True, advance=advance)
     exported = export_folder(folder, target, name=found.name or f"{found.id[:8]}-{chosen.name}")
     shutil.rmtree(folder)
     return {"job": found.id, "checkpoint": chosen.name, **exported}
@@ -57,8 +61,10 @@ def export_folder(folder: Path, output: Path, *, name: str | None = None) -> Exp
     Raises:
         CommandError: If a package is missing, the model cannot be exported, or the file cannot be
             written.
+        UsageError: If the output is a file that is not a GGUF file.
     """
     _require_packages()
+    _require_replaceable(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     program = python_command("core.export.gguf", str(folder), str(output))
     program += ["--name", name or folder.resolve().name]
@@ -72,6 +78,19 @@ def export_folder(folder: Path, output: Path, *, name: str | None = None) -> Exp
     if "failed" in answer:
         raise CommandError(f"the export of {folder} failed: {answer['failed']}")
     return {"file": str(output), **answer}
+
+
+def _require_replaceable(output: Path) -> None:
+    """Refuses an existing file, unless it is a GGUF file, such as that of an earlier export."""
+    if not output.is_file():
+        return
+    with output.open("rb") as file:
+        is_export = file.read(len(MAGIC)) == MAGIC
+    if not is_export:
+        raise UsageError(
+            f"{output} exists and is not a GGUF file, so the export does not overwrite it",
+            hint="Remove it, or name another file: -o model.gguf",
+        )
 
 
 def _require_packages() -> None:

@@ -74,6 +74,7 @@ def load_settings() -> "Settings":
     """
     from pydantic import ValidationError
 
+    from babylm.text_files import not_utf8
     from jobs.settings import Settings
 
     try:
@@ -85,11 +86,12 @@ def load_settings() -> "Settings":
         ]
         raise UsageError("\n".join(["the settings are not valid", *lines])) from error
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise UsageError(
-            f"{Path('.env').absolute()} is not UTF-8: line {line} has the byte "
-            f"0x{error.object[error.start]:02x}",
-            hint="Save the file as UTF-8: iconv -f LATIN1 -t UTF-8 .env > .env.utf8",
+        raise not_utf8(
+            Path(".env").absolute(),
+            error.object,
+            error.start,
+            kind="it must have one setting a line, such as BABYLM_PORT=8000",
+            hint="Correct the file or remove it.",
         ) from error
 
 

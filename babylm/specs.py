@@ -14,6 +14,7 @@ import yaml
 
 from babylm.client.wire import Body
 from babylm.errors import UsageError
+from babylm.text_files import read_text
 from core.archs import ARCHITECTURES
 from core.spec.upstream import CONFIG_DEFAULTS, TAKES_HEADS
 
@@ -34,6 +35,11 @@ FLAT_FIELDS = {
 """Maps each option of upstream to the field of the spec, which has the same default."""
 
 
+SPEC_HINT = "Name a file such as spec.yaml, or start from a preset: --preset sample."
+QUOTES_HINT = "Write a list as [1, 2], and a text with special characters in quotes: '\"a: b\"'."
+CONTEXT = re.compile(r"while \w+ an? (.+)")
+"""What the parser of YAML was reading when it found an error."""
+END = re.compile(r"'<stream end>'|'\\x00'|end of stream")
 TOO_DEEP = "its lists and mappings are nested too deeply"
 
 
@@ -150,15 +156,18 @@ def read_spec(path: Path) -> Body:
     Raises:
         UsageError: If the file cannot be read or does not contain a mapping.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
+    text = read_text(path, kind="a spec is YAML or JSON", hint=SPEC_HINT)
     try:
         body = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_Loader)
-    except (ValueError, yaml.YAMLError) as error:
+    except json.JSONDecodeError as error:
+        what = f"{error.msg[:1].lower()}{error.msg[1:]}"
+        raise UsageError(
+            f"{path}, line {error.lineno}, column {error.colno}: not valid JSON: {what}"
+        ) from error
+    except yaml.YAMLError as error:
+        where, what = _yaml_fault(error, text)
+        raise UsageError(f"{path}, {where}: not valid YAML: {what}") from error
+    except ValueError as error:  # such as a number with too many digits
         raise UsageError(f"{path} is not valid: {error}") from error
     except RecursionError as error:
         raise UsageError(f"{path} is not valid: {TOO_DEEP}") from error
@@ -167,6 +176,26 @@ def read_spec(path: Path) -> Body:
             f"{path} contains no mapping of fields", hint="Begin with `preset: sample`."
         )
     return body
+
+
+def _yaml_fault(error: yaml.YAMLError, text: str) -> tuple[str, str]:
+    """The line and column of an error in `text`, and what is wrong there."""
+    if isinstance(error, yaml.reader.ReaderError):
+        before = text[: error.position]
+        line, column = before.count("\n") + 1, error.position - (before.rfind("\n") + 1) + 1
+        return _place(line, column), f"the character U+{error.character:04X} is forbidden"
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return "line 1", str(error)
+    mark, begin = error.problem_mark, error.context_mark
+    what = END.sub("the end", str(error.problem))
+    context = CONTEXT.fullmatch(error.context or "")
+    if begin is not None and context is not None and begin.line != mark.line:
+        what += f" (the {context[1]} begins in line {begin.line + 1}, column {begin.column + 1})"
+    return _place(mark.line + 1, mark.column + 1), what
+
+
+def _place(line: int, column: int) -> str:
+    return f"line {line}, column {column}"
 
 
 def parse_setting(setting: str) -> tuple[str, Any]:  # any JSON value
@@ -180,7 +209,10 @@ def parse_setting(setting: str) -> tuple[str, Any]:  # any JSON value
     try:
         return path, yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        raise UsageError(f"--set {path}: {text!r} is not valid YAML: {error}") from error
+        what = _yaml_fault(error, text)[1]
+        raise UsageError(
+            f"--set {path}: {text!r} is not valid YAML: {what}", hint=QUOTES_HINT
+        ) from error
     except RecursionError as error:
         raise UsageError(f"--set {path}: the value is not valid: {TOO_DEEP}") from error
 
@@ -197,7 +229,10 @@ def parse_grid(settings: Sequence[str]) -> dict[str, list[Any]]:  # any JSON val
         try:
             values = yaml.load(f"[{text}]", Loader=_Loader) if text.strip() else None
         except yaml.YAMLError as error:
-            raise UsageError(f"--grid {path}: {text!r} is not valid YAML: {error}") from error
+            what = _yaml_fault(error, f"[{text}]")[1]
+            raise UsageError(
+                f"--grid {path}: {text!r} is not valid YAML: {what}", hint=QUOTES_HINT
+            ) from error
         except RecursionError as error:
             raise UsageError(f"--grid {path}: the values are not valid: {TOO_DEEP}") from error
         if not equals or not all(path.split(".")) or not values:

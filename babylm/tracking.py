@@ -11,6 +11,7 @@ from core.export.tracking.adapters import ADAPTERS, missing_package
 from core.export.tracking.replay import cursor_file, replay
 from core.spec.tracking import TrackerName
 from core.storage.rundir import RunDir
+from jobs.file_modes import apply_umask
 
 MLFLOW_URI = "MLFLOW_TRACKING_URI"
 
@@ -34,6 +35,7 @@ def send(folder: Path, name: TrackerName, *, from_start: bool) -> Sent:
     if missing is not None:
         raise CommandError(missing)
     settings = load_settings()
+    apply_umask(settings)
     if name == "mlflow":
         given = settings.mlflow_uri or os.environ.get(MLFLOW_URI)
         os.environ[MLFLOW_URI] = given or settings.default_mlflow_uri

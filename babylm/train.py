@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from babylm.client.folders import file_in_path
 from babylm.client.wire import Body, Event
 from babylm.display import Display, display_for_output
 from babylm.errors import INTERRUPTED, CommandError, Terminated, UsageError
@@ -38,7 +39,7 @@ def resolve_spec(body: Body, *, begun: "JobSpec | None" = None) -> "JobSpec":
         begun: The spec of the run to continue; see `JobSpec.resolve`.
 
     Raises:
-        CommandError: If the spec is not valid; the message names every wrong field.
+        UsageError: If the spec is not valid; the message names every wrong field.
     """
     from pydantic import ValidationError
 
@@ -52,12 +53,12 @@ def resolve_spec(body: Body, *, begun: "JobSpec | None" = None) -> "JobSpec":
         require_possible(spec)
         return spec
     except SpecInvalid as error:
-        raise CommandError(error.message, hint=error.hint) from error
+        raise UsageError(error.message, hint=error.hint) from error
     except ValidationError as error:
         explained = [explain(item) for item in error.errors()]
         problems = [{"field": field, "message": message} for field, message in explained]
         lines = [f"  {problem['field']}: {problem['message']}" for problem in problems]
-        raise CommandError(
+        raise UsageError(
             "\n".join(["the spec is not valid", *lines]), details={"errors": problems}
         ) from error
 
@@ -182,6 +183,9 @@ def _write_spec(rundir: RunDir, body: Body) -> None:
     content = resolve_spec(body).model_dump_json(indent=2).encode()
     try:
         _require_run_folder(rundir)
+        if rundir.lock.exists():
+            with locked(rundir):  # refuses here what the child would refuse later
+                pass
         rundir.root.mkdir(parents=True, exist_ok=True)
         if not rundir.spec.exists():
             publish_file(rundir.spec, content)
@@ -192,12 +196,24 @@ def _write_spec(rundir: RunDir, body: Body) -> None:
             _replace_spec(rundir, content)
             return
     except RunLocked as error:
-        raise CommandError(str(error)) from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{rundir.root} cannot be used: {error}") from error
+        raise _busy(rundir) from error
+    except OSError as error:
+        raise UsageError(f"{rundir.root} cannot be used: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(
+            f"{rundir.spec} is damaged: it contains no JSON",
+            hint="Restore the file, or name a new folder: --output my-run",
+        ) from error
     raise UsageError(
         f"{rundir.root} contains a run of another spec",
         hint="Choose another --output, or train the spec.json in this folder to continue the run.",
+    )
+
+
+def _busy(rundir: RunDir) -> CommandError:
+    return CommandError(
+        f"another process is at work in {rundir.root}",
+        hint="Wait until it has ended, or choose another --output.",
     )
 
 
@@ -207,8 +223,9 @@ def _require_run_folder(rundir: RunDir) -> None:
     An earlier call that was killed at its start may have left only temporary files.
     """
     root = rundir.root
-    if root.exists() and not root.is_dir():
-        raise UsageError(f"{root} is not a folder", hint="Name a new folder: --output my-run")
+    if (file := file_in_path(root)) is not None:
+        fault = "is not a folder" if file == root else f"is a file, so {root} cannot be a folder"
+        raise UsageError(f"{file} {fault}", hint="Name a new folder: --output my-run")
     if not root.exists() or rundir.spec.exists() or rundir.journal.exists():
         return
     if any(not path.name.endswith(STAGING_SUFFIX) for path in root.iterdir()):
@@ -219,12 +236,16 @@ def _require_run_folder(rundir: RunDir) -> None:
 
 
 def _write_sample(rundir: RunDir, data_dir: Path) -> None:
-    """Writes the sample corpus, as `babylm serve` does, if the run uses it and it is missing."""
+    """Writes the sample corpus, as `babylm serve` does, if the run lacks only this corpus.
+
+    If another dataset is missing, the run fails and names it, and nothing is written.
+    """
     from core.sample import SAMPLE, SAMPLE_DEV, write_sample
 
     data = json.loads(rundir.spec.read_bytes())["data"]
-    used = {data["dataset"], data["validation"]} & {SAMPLE, SAMPLE_DEV}
-    if all((data_dir / name).is_dir() for name in used):
+    used = [name for name in (data["dataset"], data["validation"]) if name is not None]
+    missing = {name for name in used if not (data_dir / name).is_dir()}
+    if not missing or missing - {SAMPLE, SAMPLE_DEV}:
         return
     with contextlib.suppress(OSError):  # the run then fails and names the missing folder
         write_sample(data_dir)
@@ -274,7 +295,7 @@ def _judge(status: int, watch: _Watch, rundir: RunDir) -> None:
     if status == ExitCode.FINISHED:
         return
     if status == ExitCode.LOCKED:
-        raise CommandError(f"another process is at work in {rundir.root}")
+        raise _busy(rundir)
     if watch.interrupted or status == ExitCode.STOPPED:
         raise CommandError(
             "interrupted", hint="Run the same command again to continue.", status=INTERRUPTED

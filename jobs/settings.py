@@ -59,8 +59,8 @@ class Settings(BaseSettings):
     umask: str = Field(
         default="077",
         pattern=r"^0?[0-7]{3}$",
-        description="Umask of the service, octal: with 077 only your account can read its files, "
-        "with 027 also your group.",
+        description="Umask of the service, `babylm train` and `babylm lr-find`, octal: with 077 "
+        "only your account can read their files, with 027 also your group.",
     )
     num_slots: int | None = Field(
         default=None,

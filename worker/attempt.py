@@ -29,7 +29,8 @@ from jobs.history import last_warning
 from jobs.notifier import JobNotifier
 from jobs.settings import Settings
 from jobs.tables import Job
-from worker.outcome import Outcome, judge
+from worker.host import append_log
+from worker.outcome import Outcome, end_line, judge
 
 log = logging.getLogger(__name__)
 
@@ -148,6 +149,8 @@ class Attempt:
             ran_out_of_memory=ran_out_of_memory,
             last_error=self.last_error,
         )
+        if (line := end_line(self.number, status, outcome)) is not None:
+            append_log(self.rundir.log, line)  # before the status, which ends `logs --follow`
         if outcome.verdict == "again_later":
             time.sleep(LOCKED_WAIT_SECONDS)
         self._record(outcome)

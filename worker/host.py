@@ -3,6 +3,7 @@
 import os
 import shutil
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from core.process.threads import CGROUPS, PROC, cgroup_folders
@@ -45,6 +46,13 @@ def _count(file: Path, wanted: str) -> int | None:
             if name == wanted:
                 return int(count)
     return None
+
+
+def append_log(log: Path, line: str) -> None:
+    """Appends a line with the time to the log of a run, in the format of the training process."""
+    moment = datetime.now().strftime("%Y-%m-%d %H:%M:%S,%f")[:-3]
+    with suppress(OSError), log.open("a", encoding="utf-8") as file:  # the disk may be full
+        file.write(f"{moment} ERROR {line}\n")
 
 
 def keep_log_short(log: Path, *, limit_bytes: int = MAX_LOG_BYTES) -> None:

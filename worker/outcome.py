@@ -27,6 +27,19 @@ NO_MEMORY = ErrorData(
 )
 
 
+NEXT: dict[Verdict, str] = {
+    "succeeded": "the job has succeeded",
+    "failed": "the job has failed",
+    "cancelled": "the job is cancelled",
+    "paused": "the job is paused",
+    "again": "the job returns to the queue",
+    "again_later": "the job returns to the queue",
+    "died": "the job returns to the queue and continues from its newest checkpoint, unless too "
+    "many attempts in a row ended without a new one",
+}
+"""What follows an attempt that was ended, by its verdict."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The next state of the job, and the reason."""
@@ -80,6 +93,22 @@ def judge(
     if was_killed and ran_out_of_memory:
         return Outcome("died", OutOfMemory.code, NO_MEMORY)
     return Outcome("died", "process_died", last_error or _process_died(status))
+
+
+def end_line(attempt: int, status: int, outcome: Outcome) -> str | None:
+    """The line in the log of the job about an attempt that did not end by itself; else None.
+
+    Args:
+        attempt: Number of the attempt.
+        status: Exit status of the process, negative for a signal.
+        outcome: The outcome of the attempt.
+    """
+    if status >= 0 and outcome.verdict != "died":
+        return None
+    what = _process_died(status).message
+    if outcome.verdict == "died" and outcome.error is not None and outcome.error.message != what:
+        what += f" ({outcome.error.message})"
+    return f"attempt {attempt}: {what}; {NEXT[outcome.verdict]}"
 
 
 def _process_died(status: int) -> ErrorData:

@@ -1,5 +1,8 @@
 """The errors of the client. Each has a code and a message, and most have a hint."""
 
+USAGE_CODES = frozenset({"file_name_invalid", "input_invalid", "spec_invalid"})
+"""Codes with which the service refuses a value that the user gave, such as a spec."""
+
 
 class BabylmError(Exception):
     """The base of all errors of the client and the command line.
@@ -60,6 +63,8 @@ class ServiceError(BabylmError):
     ) -> None:
         super().__init__(message, hint=hint, code=code, details=details)
         self.status_code = status_code
+        if self.code in USAGE_CODES:
+            self.status = InvalidUsage.status
 
 
 class ServiceUnreachable(BabylmError):

@@ -15,6 +15,20 @@ Name = Annotated[
     typer.Option("--checkpoint", help="Name of the checkpoint  [default: last]"),
 ]
 
+AllMilestones = Annotated[
+    bool,
+    typer.Option(
+        "--all-milestones",
+        help="Download all milestone checkpoints and `last`, each into its own subfolder.",
+    ),
+]
+Replace = Annotated[
+    bool,
+    typer.Option(
+        "--replace", help="Overwrite files in the folder that differ from the checkpoint."
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
@@ -27,13 +41,7 @@ def register(app: typer.Typer) -> None:
 def download(
     job: JobName,
     checkpoint: Name = None,
-    all_milestones: Annotated[
-        bool,
-        typer.Option(
-            "--all-milestones",
-            help="Download all milestone checkpoints and `last`, each into its own subfolder.",
-        ),
-    ] = False,
+    all_milestones: AllMilestones = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -42,13 +50,15 @@ def download(
             help="Folder for the files  [default: JOB-CHECKPOINT, or JOB-milestones]",
         ),
     ] = None,
+    replace: Replace = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Download a checkpoint and verify its checksums.
 
-    If the transfer is interrupted, the same command continues it.
+    If the transfer is interrupted, the same command continues it. Other files in the folder stay.
     """
+    from babylm.client._sync.download import check_output
     from babylm.client.choose import choose_milestones
     from babylm.output import in_bytes, print_json
     from babylm.progress import byte_bar
@@ -66,10 +76,12 @@ def download(
             chosen = [found.checkpoint(checkpoint)]
             folder = output or Path(f"{found.id}-{chosen[0].name}")
             folders = [folder]
+        for each, target in zip(chosen, folders, strict=True):
+            check_output(each.data, target, replace=replace)
         total = sum(each.size for each in chosen)
         with byte_bar("download", total) as advance:
             for each, target in zip(chosen, folders, strict=True):
-                each.download(target, advance=advance)
+                each.download(target, replace=True, advance=advance)  # all are checked
     names = [each.name for each in chosen]
     if as_json:
         files = [

@@ -123,10 +123,12 @@ def _add_from_hub(
 ) -> None:
     from tempfile import TemporaryDirectory
 
+    from babylm.client.paths import path_part
     from babylm.hub_dataset import download_files, find_files
     from babylm.output import print_note
     from babylm.progress import byte_bar
 
+    path_part(name, "dataset")  # checked before the download
     found = find_files(repository, revision=revision, split=split)
     other = None if column == "text" else column
     with TemporaryDirectory(prefix="babylm-hub-") as staging:
@@ -144,7 +146,8 @@ def _add_from_hub(
         "licence": found.licence,
         "files": published,
     }
-    client.call("POST", f"/v1/datasets/{name}/origins", json=origin)
+    path = f"/v1/datasets/{path_part(name, 'dataset')}/origins"
+    client.call("POST", path, json=origin)
     _report(name, published, total, as_json=as_json, origin=origin)
 
 
@@ -192,6 +195,9 @@ def download(
         str | None,
         typer.Option("--sha256", help="Expected hash; a file with another hash is discarded."),
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Overwrite the file if it exists.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Download a file, such as the official BabyLM data, for `babylm datasets add`.
@@ -207,7 +213,7 @@ def download(
     if target.is_dir():
         target = target / name_in(address)
     with byte_bar("download", None) as advance:
-        found = fetch_file(address, target, sha256=sha256, advance=advance)
+        found = fetch_file(address, target, sha256=sha256, replace=replace, advance=advance)
     if as_json:
         print_json({"file": str(target), "bytes": found.size, "sha256": found.sha256})
     else:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from babylm.commands.submit import Preset, Setting, SpecFile
-from babylm.options import AsJson, CacheDir, DataDir, load_settings, require_data_dir
+from babylm.options import AsJson, CacheDir, DataDir, load_service_settings, require_data_dir
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +52,7 @@ def lr_find(
         raise UsageError(f"--lowest {lowest:g} must be positive and below --highest {highest:g}")
     require_data_dir(data_dir)
     require_training()
-    where = load_settings()
+    where = load_service_settings()
     program = python_command("core.lr_find", "--lowest", str(lowest), "--highest", str(highest))
     train_here(
         build_spec(file=spec, preset=preset, settings=settings or [], flat={}),

@@ -11,7 +11,7 @@ from babylm.options import (
     CacheDir,
     DataDir,
     Url,
-    load_settings,
+    load_service_settings,
     open_client,
     require_data_dir,
 )
@@ -186,7 +186,7 @@ def train(
     require_data_dir(data_dir)
     require_training()
     body = build_spec(file=spec, preset=preset, settings=settings or [], flat={})
-    where = load_settings()
+    where = load_service_settings()
     train_here(
         body,
         output,

@@ -89,9 +89,8 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Upload an existing tokenizer. Jobs use it with --set tokenizer.path=tokenizers/NAME."""
-    from urllib.parse import quote
-
     from babylm.client.errors import InvalidUsage
+    from babylm.client.paths import path_part
     from babylm.output import print_json
 
     file = path / "tokenizer.json" if path.is_dir() else path
@@ -100,7 +99,7 @@ def add(
     with open_client(url) as client:
         answer = client.call(
             "POST",
-            f"/v1/tokenizer-files/{quote(name, safe='')}",
+            f"/v1/tokenizer-files/{path_part(name, 'tokenizer')}",
             content=file.read_bytes(),
             headers={"Content-Type": "application/octet-stream"},
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from babylm.client.paths import path_part
 from babylm.options import AsJson, Url, open_client
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def delete(webhook: WebhookId, url: Url = None, as_json: AsJson = False) -> None
     from babylm.output import print_json
 
     with open_client(url) as client, _existing(client, webhook):
-        client.call("DELETE", f"/v1/webhooks/{webhook}")
+        client.call("DELETE", f"/v1/webhooks/{path_part(webhook, 'webhook')}")
     if as_json:
         print_json({"deleted": webhook})
     else:
@@ -92,7 +93,7 @@ def send_test(webhook: WebhookId, url: Url = None, as_json: AsJson = False) -> N
     from babylm.output import print_json
 
     with open_client(url) as client, _existing(client, webhook):
-        made = client.call("POST", f"/v1/webhooks/{webhook}/test")
+        made = client.call("POST", f"/v1/webhooks/{path_part(webhook, 'webhook')}/test")
     if as_json:
         print_json(made)
     else:
@@ -116,8 +117,9 @@ def deliveries(
     from babylm.output import age, print_json, print_table
 
     query = {"status": status} if status else {}
+    path = f"/v1/webhooks/{path_part(webhook, 'webhook')}/deliveries"
     with open_client(url) as client, _existing(client, webhook):
-        found = client.listing(f"/v1/webhooks/{webhook}/deliveries", params=query)
+        found = client.listing(path, params=query)
     if as_json:
         print_json(found)
         return
@@ -154,14 +156,14 @@ def redeliver(
 
     if (delivery is None) != undelivered:
         raise UsageError("give either the id of a delivery or --undelivered")
-    path = f"/v1/webhooks/{webhook}/deliveries"
+    path = f"/v1/webhooks/{path_part(webhook, 'webhook')}/deliveries"
     with open_client(url) as client, _existing(client, webhook):
-        chosen = [delivery]
+        chosen = [str(delivery)]
         if undelivered:
             query = {"status": "undelivered", "limit": 1000}
             chosen = [str(each["id"]) for each in client.listing(path, params=query)]
         for each in chosen:
-            client.call("POST", f"{path}/{each}/redeliver")
+            client.call("POST", f"{path}/{path_part(each, 'delivery')}/redeliver")
     if as_json:
         print_json({"queued": chosen})
     else:

@@ -86,7 +86,7 @@ def reason_left_out(name: str) -> str:
         return "is hidden: its name begins with a full stop"
     if name in DATASET_FILES:
         return "describes a saved dataset and contains no text"
-    return f"has no suffix of a text ({ACCEPTED})"
+    return "has no suffix of a text"
 
 
 def _ending(name: str, suffixes: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """Explains validation errors of a job spec: names the field and what it accepts."""
 
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -9,9 +10,15 @@ from core.spec.job import JobSpec
 
 MIN_SIMILARITY = 0.75
 """Smallest similarity (difflib ratio) at which a known name is suggested for an unknown one."""
+MAX_EXAMPLE = 40
+"""Maximum number of characters of a given value that becomes an example."""
 MAX_NAME = 100
 """Maximum number of characters of a name that are compared, because difflib takes quadratic time.
 No field name is longer."""
+
+
+NAME_PATTERN = re.compile(r"\^\[A-Za-z0-9\]\[A-Za-z0-9\._-\]\{0,(\d+)\}\$")
+"""The pattern of names of datasets, evaluation tasks and tokenizers."""
 
 
 def field_name(location: Sequence[int | str]) -> str:
@@ -50,7 +57,41 @@ def explain(
         guess = f"; did you mean {suggestion}?" if suggestion else ""
         choices = f" (accepted here: {', '.join(known)})" if known else ""
         return field_name(location), f"there is no such field{guess}{choices}"
-    return field_name(location), str(entry["msg"]).removeprefix("Value error, ")
+    return field_name(location), _accepted_values(entry)
+
+
+def _accepted_values(entry: Mapping[str, Any]) -> str:  # an error entry of pydantic
+    """What the field accepts, with an example of the right form if possible."""
+    given, context = entry.get("input"), entry.get("ctx") or {}
+    match entry["type"]:
+        case "string_pattern_mismatch" if name := NAME_PATTERN.fullmatch(context["pattern"]):
+            return (
+                f"must have 1 to {int(name[1]) + 1} letters, digits, '.', '_' and '-', and begin "
+                "with a letter or digit"
+            )
+        case "literal_error" | "enum":
+            return f"must be one of {_without_quotes(context['expected'])}"
+        case "list_type":
+            is_entry = isinstance(given, str | int | float) and len(str(given)) <= MAX_EXAMPLE
+            return f"must be a list, such as [{given if is_entry else 'a, b'}]"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "must be a section with fields, such as {field: value}"
+        case "int_type" | "int_parsing" | "int_from_float":
+            return "must be a whole number, such as 3"
+        case "float_type" | "float_parsing":
+            return "must be a number, such as 0.5"
+        case "bool_type" | "bool_parsing":
+            return "must be true or false"
+        case "string_type":
+            return "must be a text"
+        case _:
+            message = str(entry["msg"]).removeprefix("Value error, ")
+            return re.sub("^Input should be ", "must be ", message)
+
+
+def _without_quotes(expected: str) -> str:
+    """The accepted values as pydantic lists them, without quotes and `or`."""
+    return expected.replace("' or '", "', '").replace("'", "").replace(" or ", ", ")
 
 
 def _suggestion(location: Sequence[int | str], known: Sequence[str]) -> str | None:

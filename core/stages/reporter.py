@@ -55,13 +55,22 @@ class StageReporter:
         self._reported_at = float("-inf")
 
     @contextmanager
-    def stage(self, name: StageName) -> Iterator[StageReport]:
-        """Reports the start of a stage and, if the body raises no error, its end."""
+    def stage(
+        self, name: StageName, *, step: int | None = None, max_steps: int | None = None
+    ) -> Iterator[StageReport]:
+        """Reports the start of a stage and, if the body raises no error, its end.
+
+        Args:
+            name: The stage.
+            step: The step from which a stage with steps continues, 0 for a new run.
+            max_steps: The last step.
+        """
         self._stage, self._reported_at = name, float("-inf")
         self._began = began = self._clock()
         log.info("stage %s", name)
         self._emit(StageData(stage=name, state="started"))
-        self.progress(0.0)
+        share = step / max_steps if step and max_steps else 0.0
+        self.progress(share, step=step, max_steps=max_steps)
         report = StageReport()
         yield report
         seconds = self._clock() - began

@@ -103,8 +103,9 @@ def _train(trainer: "Trainer", reporter: StageReporter, compile_cache: Path | No
             with reporter.stage("compile") as stage:
                 trainer.probe.run(compile_cache)
                 stage.counts = trainer.probe.execution_plan.counts()
-        with reporter.stage("train") as stage:
-            stage.counts = {"steps": trainer.plan.max_steps, "windows": trainer.plan.windows}
+        step, max_steps = trainer.state.step, trainer.plan.max_steps
+        with reporter.stage("train", step=step, max_steps=max_steps) as stage:
+            stage.counts = {"steps": max_steps, "windows": trainer.plan.windows}
             stage.counts |= trainer.probe.execution_plan.counts()
             trainer.run(reporter)
             stage.counts["steps"] = trainer.state.step

@@ -9,6 +9,7 @@ from babylm.client.address import Address, is_loopback, parse_address, proxy_for
 from babylm.client.errors import InvalidUsage
 from babylm.fetch import fetch_file
 from core.process.program import python_command
+from tests.babylm.conftest import error_of
 from tests.babylm.stub import Answer, stub_service
 
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -133,3 +134,37 @@ def test_an_unusable_proxy_gives_an_error_message(proxy, said, monkeypatch):
     assert f"ALL_PROXY is {proxy}" in done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("datasets", "add", "NAME", "a.txt"),
+        ("datasets", "add", "NAME", "--hub", "owner/name"),
+        ("datasets", "delete", "NAME"),
+        ("evaluations", "add", "NAME", "a.txt"),
+        ("tokenizer", "add", "NAME", "a.txt"),
+        ("show", "NAME"),
+        ("study-show", "NAME"),
+        ("webhooks", "delete", "NAME"),
+        ("webhooks", "redeliver", "abc", "NAME"),
+    ],
+)
+def test_a_name_that_leads_to_another_path_is_refused_before_the_request(
+    run, stub, tmp_path, words
+):
+    (tmp_path / "a.txt").write_text("text")
+    stub.routes["GET /v1/studies"] = Answer(200, {"data": []})
+    for name in ("../jobs/0123", "..", ".", "", "a/b"):
+        given = [name if word == "NAME" else word for word in words]
+        error = error_of(run(*given, "--url", stub.url))
+        assert (error.status, error.message.startswith(f"{name!r} cannot be a")) == (2, True)
+        assert error.hint
+    assert {request.path.split("?")[0] for request in stub.requests} <= {"/v1/studies"}
+
+
+def test_a_name_is_quoted_in_the_path(run, stub):
+    for words in (("webhooks", "delete"), ("datasets", "delete"), ("show",)):
+        stub.requests.clear()
+        run(*words, "a?b#c d", "--url", stub.url)
+        assert stub.requests[0].path.endswith("/a%3Fb%23c%20d")

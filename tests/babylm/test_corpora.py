@@ -36,6 +36,27 @@ def test_a_folder_becomes_a_dataset_in_pieces(run, service, tmp_path, monkeypatc
     assert not (data_dir / "mine").exists()
 
 
+def test_a_refused_name_has_its_cause_first_and_the_rule_only_once(run, service, tmp_path):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for name in ("a.pdf", "b.docx", "c"):
+        (folder / name).write_text("text")
+    result = run("datasets", "add", "mine", folder, "--url", service[0])
+    assert error_of(result).message.endswith("has no text file or archive that the service accepts")
+    first, *others = result.stderr.splitlines()
+    cause = (
+        "left out: a.pdf is not accepted: the ending '.pdf' is not that of a text or an archive."
+    )
+    assert first.startswith(f"{cause} Accepted endings: .train.txt, ")
+    assert others == [
+        "left out: b.docx is not accepted: the ending '.docx' is not that of a text or an archive",
+        "left out: c is not accepted: the name has no ending of a text or an archive",
+    ]
+    alone = error_of(run("datasets", "add", "mine", folder / "a.pdf", "--url", service[0]))
+    assert alone.message.startswith("a.pdf: the ending '.pdf' is not that of a text or an archive.")
+    assert alone.message.count("a.pdf") == 1
+
+
 def test_a_tree_of_files_and_a_saved_dataset_are_sent(run, service, tmp_path):
     url, data_dir = service
     for name in ("Brown/Adam/01.cha", "Brown/Eve/01.cha", "Brown/Eve/02.cha"):
@@ -123,6 +144,20 @@ def test_a_wrong_checksum_leaves_nothing(run, stub, tmp_path):
     result = run("datasets", "download", f"{stub.url}/data.txt", "--sha256", "0" * 64)
     assert sha256(TEXT).hexdigest() in error_of(result).message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_overwrites_no_other_file(run, stub, tmp_path):
+    stub.routes["GET /data.txt"] = Answer(200, TEXT)
+    words = ("datasets", "download", f"{stub.url}/data.txt")
+    (tmp_path / "data.txt").write_text("mine")
+    for more in ((), ("--sha256", sha256(TEXT).hexdigest())):
+        error = error_of(run(*words, *more))
+        assert (error.status, "would overwrite it" in error.message) == (2, True)
+    assert ((tmp_path / "data.txt").read_text(), stub.requests) == ("mine", [])
+    assert run(*words, "--replace").exit_code == 0
+    assert (tmp_path / "data.txt").read_bytes() == TEXT
+    again = run(*words, "--sha256", sha256(TEXT).hexdigest().upper(), "--json")
+    assert (again.exit_code, len(stub.requests)) == (0, 1)
 
 
 def test_the_message_names_a_missing_file_or_dataset(run, stub):

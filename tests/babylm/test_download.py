@@ -2,9 +2,10 @@ import hashlib
 
 import pytest
 
-from babylm.client import BabylmError
+from babylm.client import BabylmError, InvalidUsage
 from babylm.client._sync.download import download_checkpoint
 from babylm.client.choose import choose_checkpoint, choose_milestones
+from tests.babylm.conftest import error_of
 from tests.babylm.stub import Answer, ranged
 
 CONTENT = bytes(range(256)) * 2000
@@ -91,6 +92,39 @@ def test_existing_files_are_not_downloaded_again(stub, client, tmp_path):
     assert (gained, stub.requests) == (len(CONTENT), [])
 
 
+def test_a_file_of_the_user_is_never_overwritten(stub, client, tmp_path):
+    stub.routes[FILES + "model.safetensors"] = ranged(CONTENT)
+    stub.routes[FILES + "README.md"] = ranged(b"card")
+    chosen = checkpoint()
+    chosen["files"] += checkpoint(b"card", "README.md")["files"]
+    (tmp_path / "README.md").write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine too")
+    (tmp_path / "model.safetensors.part").write_bytes(CONTENT[:1234])
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(InvalidUsage, match=r"would overwrite: README\.md\. Nothing") as raised:
+        fetch(client, chosen, tmp_path)
+    assert "--replace" in str(raised.value.hint)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert stub.requests == []
+    download_checkpoint(client, "j", chosen, tmp_path, replace=True)
+    assert (tmp_path / "README.md").read_bytes() == b"card"
+    assert (tmp_path / "notes.txt").read_text() == "mine too"
+    assert fetch(client, chosen, tmp_path)[1] == len(CONTENT) + 4
+
+
+def test_a_folder_or_a_link_in_place_of_a_file_is_refused(client, tmp_path):
+    (tmp_path / "sub").write_text("mine")
+    with pytest.raises(InvalidUsage, match=r"would overwrite: sub/x"):
+        fetch(client, checkpoint(path="sub/x"), tmp_path)
+    (tmp_path / "model.safetensors").mkdir()
+    with pytest.raises(InvalidUsage, match="would overwrite"):
+        fetch(client, checkpoint(), tmp_path)
+    (tmp_path / "model.safetensors").rmdir()
+    (tmp_path / "model.safetensors").symlink_to("nowhere")
+    with pytest.raises(InvalidUsage, match="would overwrite"):
+        fetch(client, checkpoint(), tmp_path)
+
+
 def test_an_empty_file_is_a_file(stub, client, tmp_path):
     stub.routes[FILES + "model.safetensors"] = Answer(200, b"")
     paths, _ = fetch(client, checkpoint(b""), tmp_path)
@@ -159,6 +193,16 @@ def test_the_command_downloads_every_milestone_into_a_folder_of_its_name(run, st
     assert "chck_1M, chck_2M, last in" in result.stdout
     sizes = {path.parent.name: path.stat().st_size for path in target.rglob("*.safetensors")}
     assert sizes == {"chck_1M": 100, "chck_2M": 101, "last": 102}
+    (target / "last/model.safetensors").write_text("mine")
+    (target / "chck_1M/model.safetensors").unlink()
+    refused = error_of(run("download", job["id"], *options))
+    assert (refused.status, list((target / "chck_1M").iterdir())) == (2, [])
+    assert (target / "last/model.safetensors").read_text() == "mine"
+    assert run("download", job["id"], *options, "--replace").exit_code == 0
+    assert (target / "last/model.safetensors").stat().st_size == 102
+    stray = target / "last/model.safetensors"
+    inside = run("download", job["id"], "--all-milestones", "-o", stray, "--url", stub.url)
+    assert error_of(inside).message.startswith(f"{stray} is a file, ")
     both = run("download", job["id"], "--checkpoint", "last", *options)
     assert both.exit_code == 2
     assert "either --checkpoint or --all-milestones" in " ".join(both.stderr.split())

@@ -52,6 +52,17 @@ def test_a_checkpoint_of_a_job_or_a_folder_becomes_a_file(run, stub, checkpoint,
     assert [tensor.name for tensor in local.tensors] == [tensor.name for tensor in reader.tensors]
 
 
+def test_only_an_earlier_export_is_overwritten(run, stub, checkpoint, tmp_path):
+    serve(stub, checkpoint, FILE_MODEL)
+    (tmp_path / "README.md").write_text("mine")
+    for job in (checkpoint, "job-1"):
+        error = error_of(run("export", job, "-o", "README.md", "--url", stub.url))
+        assert (error.status, "is not a GGUF file" in error.message) == (2, True)
+        assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+    for _ in range(2):
+        assert run("export", checkpoint, "-o", "model.gguf").exit_code == 0
+
+
 def test_a_file_that_cannot_be_written_is_no_fault_of_the_model(run, checkpoint, tmp_path):
     (tmp_path / "taken.gguf").mkdir()
     error = error_of(run("export", checkpoint, "-o", "taken.gguf"))

@@ -79,6 +79,14 @@ def test_an_env_file_that_is_not_utf8_is_a_message(command, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_an_env_file_that_is_a_picture_is_not_text(tmp_path):
+    (tmp_path / ".env").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    done = in_folder(tmp_path, "jobs")
+    assert done.returncode == 2
+    assert ".env is not a text file; it must have one setting a line" in done.stderr
+    assert "iconv" not in done.stderr
+
+
 @pytest.mark.parametrize("command", ["api", "migrate", "worker"])
 def test_a_database_that_does_not_answer_is_a_message_without_its_password(command, tmp_path):
     url = "postgresql+psycopg://user:secret@127.0.0.1:1/babylm"

@@ -66,6 +66,9 @@ def test_the_sample_corpus_is_written_if_the_run_uses_it(tmp_path, capsys):
     own = {"preset": "sample", "data": {"dataset": "own", "validation": None}}
     train(tmp_path / "other", FINISH, body=own, has_sample=False)
     assert not (tmp_path / "other" / "sample").exists()
+    missing = {"preset": "sample", "data": {"dataset": "nope"}}
+    train(tmp_path / "third", FINISH, body=missing, has_sample=False)
+    assert [path.name for path in (tmp_path / "third").iterdir()] == ["run"]
     train(tmp_path, FINISH, has_sample=False)
     assert list((tmp_path / "sample").iterdir())
     assert list((tmp_path / "sample_dev").iterdir())
@@ -141,6 +144,35 @@ def test_a_file_as_the_output_is_refused(tmp_path):
     with pytest.raises(UsageError, match="run is not a folder") as raised:
         train(tmp_path, FINISH)
     assert "Name a new folder" in raised.value.hint
+
+
+def test_a_folder_below_a_file_is_refused_without_an_error_number(run, tmp_path):
+    (tmp_path / "README.md").write_text("text")
+    for command in ("train", "lr-find"):
+        error = error_of(run(command, "--preset", "sample", "-o", "README.md/a/b"))
+        assert (error.status, error.message) == (
+            2,
+            "README.md is a file, so README.md/a/b cannot be a folder",
+        )
+        assert "Name a new folder" in error.hint
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+def test_a_damaged_spec_in_the_folder_is_named(tmp_path):
+    output = train(tmp_path, FINISH)
+    (output / "spec.json").write_text("{")
+    with pytest.raises(UsageError, match=r"spec\.json is damaged: it contains no JSON"):
+        train(tmp_path, FINISH)
+
+
+def test_a_run_in_which_another_process_works_is_refused_first(tmp_path, capsys):
+    folder = RunDir(train(tmp_path, FINISH))
+    capsys.readouterr()
+    for body in (SPEC, OTHER):
+        with locked(folder), pytest.raises(CommandError, match="another process is at work in"):
+            train(tmp_path, FINISH, body=body)
+        shown = capsys.readouterr()
+        assert (shown.out, shown.err) == ("", "")
 
 
 @pytest.mark.parametrize("command", ["train", "lr-find"])

@@ -36,6 +36,16 @@ def test_the_stages_after_training_say_how_long_they_take():
     assert [event.eta_seconds for event in progress] == [None, 90.0, 0.0]
 
 
+def test_a_stage_that_continues_reports_its_step_first():
+    events = []
+    reporter = StageReporter(events.append, clock=lambda: 0.0)
+    with reporter.stage("train", step=30, max_steps=60):
+        pass
+    first = next(event for event in events if isinstance(event, ProgressData))
+    assert (first.stage_progress, first.step, first.max_steps) == (0.5, 30, 60)
+    assert first.progress == overall_progress("train", 0.5)
+
+
 def test_reports_that_come_too_soon_are_left_out():
     events = []
     reporter = StageReporter(events.append, clock=lambda: 0.0)

@@ -69,6 +69,16 @@ def test_a_group_may_read_where_the_umask_lets_it(tmp_path):
     assert babylm(tmp_path, "migrate", BABYLM_UMASK="9").returncode == 2
 
 
+def test_a_run_without_a_service_leaves_no_file_that_others_can_read(tmp_path):
+    chosen = ("data.dataset=sample", "data.validation=sample_dev", "task=tokenizer")
+    words = [word for each in chosen for word in ("--set", each)]
+    done = babylm(tmp_path, "train", *words, "-o", "run")
+    assert done.returncode == 0, done.stderr
+    folders = sorted(tmp_path.iterdir())
+    assert [folder.name for folder in folders] == ["data", "run", "runs"]
+    assert [each for folder in folders for each in open_to_others(folder)] == []
+
+
 def test_a_start_names_old_folders_that_others_may_enter_and_the_open_port(tmp_path):
     (tmp_path / "runs").mkdir(mode=0o755)
     with running_service(tmp_path):

@@ -52,6 +52,12 @@ def test_three_attempts_without_a_new_checkpoint_fail_the_job_with_a_named_error
     for _ in range(3):
         play.play("loss(1); os.kill(os.getpid(), signal.SIGSEGV)")
         assert play.job.status == "queued"
+    lines = (play.folder / "run.log").read_text().splitlines()
+    ends = [line.partition(" ERROR ")[2] for line in lines if " ERROR attempt " in line]
+    assert [end.partition(";")[0] for end in ends] == [
+        f"attempt {number}: the training process was ended by SIGSEGV" for number in (1, 2, 3)
+    ]
+    assert "returns to the queue and continues from its newest checkpoint" in ends[0]
     play.play("raise SystemExit('is never started')")
     assert (play.job.status, play.job.error_code) == ("failed", "attempts_exhausted")
     assert "SIGSEGV" in play.job.error_message
@@ -129,6 +135,8 @@ def test_a_run_that_does_not_stop_is_killed_after_the_grace_period(stage, stop):
         play.shutdown.set()
     thread.join(DEADLINE)
     assert play.job.status == ("paused" if stop == "pause" else "cancelled")
+    said = f"was ended by SIGKILL; the job is {play.job.status}\n"
+    assert (play.folder / "run.log").read_text().endswith(said)
 
 
 def test_a_worker_that_shuts_down_requeues_its_job_at_its_position(stage):

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from babylm.client import wire
 from babylm.client._async.connection import AsyncConnection, entries_of
 from babylm.client._async.download import Advance, download_checkpoint
 from babylm.client.errors import BabylmError
+from babylm.client.paths import path_part
 from babylm.client.view import html_table
 
 GENERATE_SECONDS = 300.0
@@ -62,30 +62,47 @@ class AsyncCheckpoint:
         return f"<Checkpoint {self.name!r} step {self.step} of job {self.job_id[:8]}>"
 
     async def download(
-        self, output: str | Path | None = None, *, advance: Advance = lambda _: None
+        self,
+        output: str | Path | None = None,
+        *,
+        replace: bool = False,
+        advance: Advance = lambda _: None,
     ) -> Path:
         """Downloads all files into a folder, verifies them, and returns the folder.
 
         Args:
             output: The folder. Default: `ID-NAME` in the working folder, with the id of the job and
                 the name of the checkpoint.
+            replace: Whether to overwrite files of the folder that have the name of a file of the
+                checkpoint and other content.
             advance: Called with the number of bytes that arrived since the last call.
+
+        Raises:
+            InvalidUsage: If `replace` is False and a file would be overwritten; nothing is written
+                then.
+            TransferFailed: If a file cannot be fetched, or arrives with the wrong content.
         """
         folder = Path(output) if output is not None else Path(f"{self.job_id}-{self.name}")
-        await download_checkpoint(self._client, self.job_id, self.data, folder, advance=advance)
+        await download_checkpoint(
+            self._client, self.job_id, self.data, folder, replace=replace, advance=advance
+        )
         return folder
 
-    async def load(self, output: str | Path | None = None) -> tuple[Any, Any]:
+    async def load(
+        self, output: str | Path | None = None, *, replace: bool = False
+    ) -> tuple[Any, Any]:
         """Downloads the checkpoint and loads it with the package transformers.
 
         Args:
             output: The folder of the download. Default: as for `download`.
+            replace: As for `download`.
 
         Returns:
             The model and the tokenizer, as instances of classes of transformers.
 
         Raises:
             BabylmError: If transformers is not installed.
+            InvalidUsage: If `replace` is False and a file would be overwritten.
         """
         try:
             from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -94,7 +111,7 @@ class AsyncCheckpoint:
                 f"the package transformers, which loads checkpoints, cannot be imported: {error}",
                 hint="pip install transformers torch",
             ) from error
-        folder = await self.download(output)
+        folder = await self.download(output, replace=replace)
         model = AutoModelForCausalLM.from_pretrained(folder)
         return model, AutoTokenizer.from_pretrained(folder)
 
@@ -177,7 +194,7 @@ class AsyncCheckpoint:
 
     @property
     def _path(self) -> str:
-        return f"/v1/jobs/{self.job_id}/checkpoints/{quote(self.name, safe='')}"
+        return f"/v1/jobs/{self.job_id}/checkpoints/{path_part(self.name, 'checkpoint')}"
 
 
 class AsyncCheckpoints(dict[str, AsyncCheckpoint]):

@@ -19,6 +19,8 @@ RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds to wait after the first, second, ... failure in a row.
 
 The last value applies to all further failures."""
+INPUT_INVALID = "input_invalid"
+"""Error code of a request that does not fit its schema."""
 MAX_POLL_FAILURES = 60
 """Number of failures in a row after which `poll` makes its last request.
 
@@ -182,11 +184,14 @@ def _message(answer: httpx.Response, problem: Body) -> str:
     title = problem.get("detail") or problem.get("title") or answer.reason_phrase
     lines = [f"{title} ({answer.status_code})"]
     errors = problem.get("errors")
+    is_one = problem.get("code") == INPUT_INVALID and isinstance(errors, list) and len(errors) == 1
     for error in errors if isinstance(errors, list) else []:
         if isinstance(error, dict):
             field, message = error.get("field", "request"), error.get("message", "is not valid")
             explained = f"{field}: {message}"
+            if is_one and message != title:  # `detail` has only the name of the field
+                return f"{explained} ({answer.status_code})"
             # Skips a field that `detail` explains already.
-            if explained not in lines[0] and message != title:
+            if message not in lines[0]:
                 lines.append(f"  {explained}")
     return "\n".join(lines)

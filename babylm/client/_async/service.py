@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 from uuid import uuid4
 
 import httpx2 as httpx
@@ -23,6 +22,7 @@ from babylm.client.discovery import find_key, find_service, key_for
 from babylm.client.errors import BabylmError, ServiceError, ServiceUnreachable
 from babylm.client.fields import not_found, with_fields
 from babylm.client.figures import SHORTEST_ID
+from babylm.client.paths import path_part
 from babylm.client.wire import Body
 
 SUBMIT_TRIES = 4
@@ -246,7 +246,7 @@ class AsyncClient(AsyncConnection):
         if name == "last":
             raise BabylmError("there is no study yet", hint="Create one with `babylm study`.")
         try:
-            answer = await self.call("GET", f"/v1/studies/{quote(name, safe='')}")
+            answer = await self.call("GET", f"/v1/studies/{path_part(name, 'study')}")
         except ServiceError as error:
             if error.status_code not in NO_SUCH_ID:
                 raise
@@ -297,7 +297,7 @@ class AsyncClient(AsyncConnection):
                 raise BabylmError("there is no job yet", hint="Submit one with `babylm submit`.")
             return await newest[0].refresh()
         try:
-            answer = await self.call("GET", f"/v1/jobs/{quote(name, safe='')}")
+            answer = await self.call("GET", f"/v1/jobs/{path_part(name, 'job')}")
         except ServiceError as error:
             if error.status_code not in NO_SUCH_ID:
                 raise
@@ -333,7 +333,7 @@ class AsyncClient(AsyncConnection):
         Args:
             name: The name of the dataset.
         """
-        found: Body = await self.call("GET", f"/v1/datasets/{quote(name, safe='')}")
+        found: Body = await self.call("GET", f"/v1/datasets/{path_part(name, 'dataset')}")
         return found
 
     async def delete_dataset(self, name: str) -> None:
@@ -342,7 +342,7 @@ class AsyncClient(AsyncConnection):
         Args:
             name: The name of the dataset.
         """
-        await self.call("DELETE", f"/v1/datasets/{quote(name, safe='')}")
+        await self.call("DELETE", f"/v1/datasets/{path_part(name, 'dataset')}")
 
     async def upload(
         self,

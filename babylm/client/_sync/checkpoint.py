@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from babylm.client import wire
 from babylm.client._sync.connection import Connection, entries_of
 from babylm.client._sync.download import Advance, download_checkpoint
 from babylm.client.errors import BabylmError
+from babylm.client.paths import path_part
 from babylm.client.view import html_table
 
 GENERATE_SECONDS = 300.0
@@ -63,30 +63,45 @@ class Checkpoint:
         return f"<Checkpoint {self.name!r} step {self.step} of job {self.job_id[:8]}>"
 
     def download(
-        self, output: str | Path | None = None, *, advance: Advance = lambda _: None
+        self,
+        output: str | Path | None = None,
+        *,
+        replace: bool = False,
+        advance: Advance = lambda _: None,
     ) -> Path:
         """Downloads all files into a folder, verifies them, and returns the folder.
 
         Args:
             output: The folder. Default: `ID-NAME` in the working folder, with the id of the job and
                 the name of the checkpoint.
+            replace: Whether to overwrite files of the folder that have the name of a file of the
+                checkpoint and other content.
             advance: Called with the number of bytes that arrived since the last call.
+
+        Raises:
+            InvalidUsage: If `replace` is False and a file would be overwritten; nothing is written
+                then.
+            TransferFailed: If a file cannot be fetched, or arrives with the wrong content.
         """
         folder = Path(output) if output is not None else Path(f"{self.job_id}-{self.name}")
-        download_checkpoint(self._client, self.job_id, self.data, folder, advance=advance)
+        download_checkpoint(
+            self._client, self.job_id, self.data, folder, replace=replace, advance=advance
+        )
         return folder
 
-    def load(self, output: str | Path | None = None) -> tuple[Any, Any]:
+    def load(self, output: str | Path | None = None, *, replace: bool = False) -> tuple[Any, Any]:
         """Downloads the checkpoint and loads it with the package transformers.
 
         Args:
             output: The folder of the download. Default: as for `download`.
+            replace: As for `download`.
 
         Returns:
             The model and the tokenizer, as instances of classes of transformers.
 
         Raises:
             BabylmError: If transformers is not installed.
+            InvalidUsage: If `replace` is False and a file would be overwritten.
         """
         try:
             from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -95,7 +110,7 @@ class Checkpoint:
                 f"the package transformers, which loads checkpoints, cannot be imported: {error}",
                 hint="pip install transformers torch",
             ) from error
-        folder = self.download(output)
+        folder = self.download(output, replace=replace)
         model = AutoModelForCausalLM.from_pretrained(folder)
         return model, AutoTokenizer.from_pretrained(folder)
 
@@ -176,7 +191,7 @@ class Checkpoint:
 
     @property
     def _path(self) -> str:
-        return f"/v1/jobs/{self.job_id}/checkpoints/{quote(self.name, safe='')}"
+        return f"/v1/jobs/{self.job_id}/checkpoints/{path_part(self.name, 'checkpoint')}"
 
 
 class Checkpoints(dict[str, Checkpoint]):

@@ -15,6 +15,8 @@ from babylm.client import wire
 from babylm.client._inline import to_thread
 from babylm.client._sync.connection import RETRIED, Connection
 from babylm.client.errors import InvalidUsage, ServiceError, TransferFailed
+from babylm.client.folders import file_in_path
+from babylm.client.paths import path_part
 
 PART_SUFFIX = ".part"
 TRIES = 6
@@ -33,6 +35,7 @@ def download_checkpoint(
     checkpoint: wire.Checkpoint,
     output: Path,
     *,
+    replace: bool = False,
     advance: Advance = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Path]:
@@ -41,16 +44,42 @@ def download_checkpoint(
     Skips files that exist with the right content, and resumes partial transfers.
 
     Raises:
-        InvalidUsage: If `output` is a file.
+        InvalidUsage: If `output` is a file, or if `replace` is False and the folder has a file
+            of the checkpoint with other content. Nothing is written then.
         TransferFailed: If a file cannot be fetched, or arrives with the wrong content.
     """
-    if output.exists() and not output.is_dir():
+    check_output(checkpoint, output, replace=replace)
+    base = f"/v1/jobs/{job_id}/checkpoints/{path_part(checkpoint['name'], 'checkpoint')}/files/"
+    return download_files(client, base, checkpoint["files"], output, advance=advance, sleep=sleep)
+
+
+def check_output(checkpoint: wire.Checkpoint, output: Path, *, replace: bool) -> None:
+    """Checks that a download of the checkpoint into `output` overwrites no file of the user.
+
+    Partial files of an earlier call, and files that are not in the checkpoint, do not matter.
+
+    Raises:
+        InvalidUsage: If `output` is a file, or if `replace` is False and the folder has a file
+            of the checkpoint with other content.
+    """
+    if (file := file_in_path(output)) is not None:
         raise InvalidUsage(
-            f"{output} is a file, and a checkpoint is a folder of files",
+            f"{file} is a file, and a checkpoint is a folder of files",
             hint="Name a folder, new or existing: -o FOLDER.",
         )
-    base = f"/v1/jobs/{job_id}/checkpoints/{quote(checkpoint['name'], safe='')}/files/"
-    return download_files(client, base, checkpoint["files"], output, advance=advance, sleep=sleep)
+    others = []
+    for entry in checkpoint["files"] if not replace else ():
+        target = output / inside(entry["path"])
+        is_taken = os.path.lexists(target) or file_in_path(target.parent) is not None
+        if is_taken and not _is_whole(target, entry):
+            others.append(entry["path"])
+    if others:
+        raise InvalidUsage(
+            f"{output} has files of other content that the checkpoint {checkpoint['name']!r} would "
+            f"overwrite: {', '.join(others)}. Nothing was written",
+            hint="Name another folder: -o FOLDER. To overwrite these files, use --replace (in "
+            "Python: replace=True).",
+        )
 
 
 def download_files(

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 from uuid import uuid4
 
 import httpx2 as httpx
@@ -24,6 +23,7 @@ from babylm.client.discovery import find_key, find_service, key_for
 from babylm.client.errors import BabylmError, ServiceError, ServiceUnreachable
 from babylm.client.fields import not_found, with_fields
 from babylm.client.figures import SHORTEST_ID
+from babylm.client.paths import path_part
 from babylm.client.wire import Body
 
 SUBMIT_TRIES = 4
@@ -247,7 +247,7 @@ class Client(Connection):
         if name == "last":
             raise BabylmError("there is no study yet", hint="Create one with `babylm study`.")
         try:
-            answer = self.call("GET", f"/v1/studies/{quote(name, safe='')}")
+            answer = self.call("GET", f"/v1/studies/{path_part(name, 'study')}")
         except ServiceError as error:
             if error.status_code not in NO_SUCH_ID:
                 raise
@@ -298,7 +298,7 @@ class Client(Connection):
                 raise BabylmError("there is no job yet", hint="Submit one with `babylm submit`.")
             return newest[0].refresh()
         try:
-            answer = self.call("GET", f"/v1/jobs/{quote(name, safe='')}")
+            answer = self.call("GET", f"/v1/jobs/{path_part(name, 'job')}")
         except ServiceError as error:
             if error.status_code not in NO_SUCH_ID:
                 raise
@@ -334,7 +334,7 @@ class Client(Connection):
         Args:
             name: The name of the dataset.
         """
-        found: Body = self.call("GET", f"/v1/datasets/{quote(name, safe='')}")
+        found: Body = self.call("GET", f"/v1/datasets/{path_part(name, 'dataset')}")
         return found
 
     def delete_dataset(self, name: str) -> None:
@@ -343,7 +343,7 @@ class Client(Connection):
         Args:
             name: The name of the dataset.
         """
-        self.call("DELETE", f"/v1/datasets/{quote(name, safe='')}")
+        self.call("DELETE", f"/v1/datasets/{path_part(name, 'dataset')}")
 
     def upload(
         self,

@@ -7,11 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
 
 from babylm.client._inline import to_thread
 from babylm.client._sync.connection import RETRIED, Connection
 from babylm.client.errors import InvalidUsage, ServiceError, ServiceUnreachable
+from babylm.client.paths import path_part
 
 PIECE_BYTES = 8 << 20
 TRIES = 6
@@ -105,13 +105,22 @@ def upload_folder(
         except ServiceError as error:
             if error.details.get("code") != NAME_REFUSED:
                 raise
+            leave_out(name, f"is not accepted: {_name_fault(error, name, is_first=not refused)}")
             refused += 1
-            leave_out(name, f"is not accepted: {error.message}")
             advance(file.stat().st_size)
     if refused == len(files):
         where = f" in a folder {folder!r}" if is_split else ""
         raise InvalidUsage(f"{path} has no text file or archive{where} that the service accepts")
     return published
+
+
+def _name_fault(error: ServiceError, name: str, *, is_first: bool) -> str:
+    """Why the service refuses the name; the first reason of a call includes what is accepted."""
+    whole = str(error.details.get("detail", error.message)).removeprefix(f"{name}: ")
+    faults = error.details.get("errors")
+    if is_first or not isinstance(faults, list) or not faults:
+        return whole
+    return str(faults[0].get("message", whole))
 
 
 def upload_file(
@@ -137,7 +146,7 @@ def upload_file(
     """
     if not file.is_file():
         raise InvalidUsage(f"{file} does not exist")
-    base = f"/v1/datasets/{quote(dataset, safe='')}"
+    base = f"/v1/datasets/{path_part(dataset, 'dataset')}"
     return _send(
         client,
         base,
@@ -184,7 +193,7 @@ def send_evaluation(
         ServiceError: If the service refuses the file.
         ServiceUnreachable: If the service does not answer any more.
     """
-    base = f"/v1/evaluations/{quote(task, safe='')}"
+    base = f"/v1/evaluations/{path_part(task, 'evaluation task')}"
     return _send(
         client,
         base,

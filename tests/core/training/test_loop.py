@@ -8,7 +8,7 @@ import torch
 
 from core.archs import ARCHITECTURES
 from core.errors import DiskFull, NonFiniteLoss, OutOfMemory, PrecisionUnsupported, Stopped
-from core.events.types import CheckpointData, MetricsData, SampleData, WarningData
+from core.events.types import CheckpointData, MetricsData, ProgressData, SampleData, WarningData
 from core.process.stop import StopSignal
 from core.storage.file_hashes import hash_file
 from core.training.loop import Trainer
@@ -71,6 +71,18 @@ def test_dropout_draws_continue_where_they_stopped(corpus, tmp_path):
         stopped.go(stop_at=5)
     stopped.go()
     assert weights(stopped) == weights(alone)
+
+
+def test_a_continued_run_first_reports_the_step_from_which_it_continues(tiny_run):
+    run = tiny_run()
+    with pytest.raises(Stopped):
+        run.go(stop_at=5)
+    before = len(run.of(ProgressData))
+    run.go()
+    reports = [event for event in run.of(ProgressData)[before:] if event.stage == "train"]
+    first = reports[0]
+    assert (first.step, first.stage_progress) == (5, 5 / first.max_steps)
+    assert [event.progress for event in reports] == sorted(event.progress for event in reports)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "manifest.json"])

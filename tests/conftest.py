@@ -18,8 +18,8 @@ from chaos.postgres import Server, temporary_server
 from tests.postgres import STORE, URL
 from tests.waiting import DEADLINE
 
-# Several test processes share the cores: with a thread per core in each, threads would wait for each
-# other. The models of the tests are too small to gain from a second thread.
+# Several test processes share the cores: with a thread per core in each, threads would wait for
+# each other. The models of the tests are too small to gain from a second thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Hypothesis tries the same examples in every run, so that a failure is caused by the change under

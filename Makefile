@@ -22,9 +22,9 @@ STORE ?= sqlite
 help:
 	@echo "make demo    train a small model with the real service, about three minutes"
 	@echo "make serve   run the service until Ctrl-C"
-	@echo "make test    run the whole test suite"
+	@echo "make test    run the test suite, except for its longest tests"
 	@echo "make compat  load exported checkpoints with other releases of transformers; builds .compat"
-	@echo "make check-all  run lint, all tests, tests on Postgres and a real Slurm: half an hour"
+	@echo "make check-all  run lint, all tests, tests on Postgres and a real Slurm: an hour"
 	@echo "make lint    check formatting, style, types and import contracts"
 	@echo "make bench   run the benchmarks; prints a line of JSON for each figure; ONLY=NAME runs one"
 	@echo "make chaos   run jobs with injected faults and check the results; ROUNDS=200 runs 200 jobs"

@@ -4,9 +4,11 @@
 
 `load/training` keeps 100 event streams and 40 stalled downloads open, and sends 200 reads and 5
 submits per second for BABYLM_BENCH_SECONDS (default 60). It compares the step time of the run with
-the step time without this load, and measures the delay between the time of an event and its arrival
-in a stream. The requests share open connections, as those of a browser or an HTTP client do. The
-run is pinned to the first core; the API, the broker and this program share the last core.
+the step time without this load, which is the mean of a period before it and a period after it, so
+that a machine that becomes slower or faster does not change the result. It measures the delay
+between the time of an event and its arrival in a stream. The requests share open connections, as
+those of a browser or an HTTP client do. The run is pinned to the first core; the API, the broker
+and this program share the last core.
 
 The processor time per request does not depend on other programs. To measure it on a busy machine,
 where 200 reads per second overload the API, set BABYLM_BENCH_READS to a lower rate such as 20.
@@ -184,14 +186,13 @@ async def _burst(name: str, target: Target) -> None:
 
 def _training(name: str, service: Service, target: Target, seconds: float) -> None:
     journal = RunDir(service.runs / "jobs" / target.job_id).journal
-    began = time.time()
-    time.sleep(seconds)
-    alone = _step_seconds(journal, began, time.time())
+    before = _step_seconds_alone(journal, seconds / 2)
     began = time.time()
     used = _processor_seconds(service)
     kinds = asyncio.run(_load(target, seconds))
     used = {who: after - used[who] for who, after in _processor_seconds(service).items()}
     loaded = _step_seconds(journal, began, time.time())
+    alone = (before + _step_seconds_alone(journal, seconds / 2)) / 2
     for kind, answers in kinds.items():
         note(name, f"{kind}: {dict(answers.statuses)}")
         if answers.seconds:
@@ -366,6 +367,13 @@ def _status(head: bytes) -> str:
         return "none"
     status = head[9:12].decode()
     return "503 retry" if status == "503" and b"\r\nretry-after:" in head.lower() else status
+
+
+def _step_seconds_alone(journal: Path, seconds: float) -> float:
+    """Mean seconds per step in a period without load that begins now."""
+    began = time.time()
+    time.sleep(seconds)
+    return _step_seconds(journal, began, time.time())
 
 
 def _step_seconds(journal: Path, begin: float, end: float) -> float:

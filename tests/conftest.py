@@ -77,6 +77,15 @@ def _weight(item: pytest.Item) -> int:
     return HEAVY_FOLDERS.index(folder) if folder in HEAVY_FOLDERS else len(HEAVY_FOLDERS)
 
 
+@pytest.fixture(autouse=True)
+def same_umask() -> Iterator[None]:
+    """Restores the umask, which some commands set for their whole process."""
+    before = os.umask(0)
+    os.umask(before)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture(scope="module")
 def postgres_server() -> Iterator[Server]:
     """A Postgres server for one test module, whose tests may stop and restart it."""

@@ -119,7 +119,8 @@ def test_doctor_names_each_problem_and_the_command_that_fixes_it(settings, monke
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
     monkeypatch.setenv("http_proxy", "http://user:secret@127.0.0.1:1")
     monkeypatch.setenv("BABYLM_RUN_DIR", "x")
-    (tmp_path / "runs").mkdir(mode=0o755)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs").chmod(0o755)
     (tmp_path / "runs" / "old.sqlite3").touch()
     found = list(
         examine(

@@ -17,7 +17,7 @@ def test_an_api_error_is_shown_at_its_field(tab):
     expect(start).to_be_enabled()
     width.fill("many")
     expect(width).to_have_attribute("aria-invalid", "true")
-    expect(page.locator("#field-model-hidden_size-fault")).to_contain_text("valid integer")
+    expect(page.locator("#field-model-hidden_size-fault")).to_contain_text("must be a whole number")
     expect(start).to_be_disabled()
     page.get_by_role("button", name="1 field needs attention").click()
     expect(width).to_be_focused()

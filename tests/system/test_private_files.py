@@ -80,7 +80,8 @@ def test_a_run_without_a_service_leaves_no_file_that_others_can_read(tmp_path):
 
 
 def test_a_start_names_old_folders_that_others_may_enter_and_the_open_port(tmp_path):
-    (tmp_path / "runs").mkdir(mode=0o755)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs").chmod(0o755)
     with running_service(tmp_path):
         pass
     said = (tmp_path / "serve.log").read_text()

@@ -12,7 +12,8 @@ import venv
 
 from tests.compat.environments import ENVIRONMENTS, FOLDER, STAMP, TORCH, python_of
 
-PIP = ("-m", "pip", "install", "-q", "--disable-pip-version-check")
+# Without --no-compile, pip compiles all modules of three torches; the tests import few of them.
+PIP = ("-m", "pip", "install", "-q", "--no-compile", "--disable-pip-version-check")
 
 
 def build(name: str, requirements: tuple[str, ...]) -> bool:

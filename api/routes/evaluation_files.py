@@ -58,7 +58,10 @@ async def upload(
 
 @router.get("/evaluations/{task}/uploads")
 def list_uploads(task: TaskName, context: InContext) -> list[UnfinishedRead]:
-    """Unfinished uploads. To continue one, send `Content-Range` from byte `received` on."""
+    """Unfinished uploads. To continue one, send `Content-Range` from byte `received` on.
+
+    The task need not exist: it exists only after its first upload. Then the list may be empty.
+    """
     found = uploads.unfinished(_uploads(context.settings.uploads_folder, task))
     return [UnfinishedRead(name=each.name, received=each.received) for each in found]
 

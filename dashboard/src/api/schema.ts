@@ -238,6 +238,8 @@ export interface paths {
         /**
          * List Uploads
          * @description Unfinished uploads. To continue one, send `Content-Range` from byte `received` on.
+         *
+         *     The dataset need not exist: it exists only after its first upload. Then the list may be empty.
          */
         get: operations["list_uploads_v1_datasets__name__uploads_get"];
         put?: never;
@@ -328,6 +330,8 @@ export interface paths {
         /**
          * List Uploads
          * @description Unfinished uploads. To continue one, send `Content-Range` from byte `received` on.
+         *
+         *     The task need not exist: it exists only after its first upload. Then the list may be empty.
          */
         get: operations["list_uploads_v1_evaluations__task__uploads_get"];
         put?: never;

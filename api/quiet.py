@@ -27,9 +27,9 @@ class QuietFilter(logging.Filter):
         self._num_dropped = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """False for a message that was logged too often in this window, or is no news."""
+        """False for a message that was logged too often in this window, and for a cancellation."""
         if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
-            return False  # uvicorn cancels responses at a shutdown, and logs their number itself
+            return False  # uvicorn logs how many responses it cancels at a shutdown
         message = record.getMessage()
         with self._lock:
             dropped = self._next_window()

@@ -37,18 +37,18 @@ def name_fault(name: str) -> str | None:
 
 
 def refused_name(name: str, what: str, accepted: str) -> Problem:
-    """The problem of a file whose name has a fault, or another suffix than those accepted.
+    """The problem of an uploaded file whose name is not accepted.
 
-    The detail has the cause first and the accepted suffixes last; the field has only the cause.
+    The detail has first the cause and then the accepted suffixes. The field has only the cause.
 
     Args:
         name: The name.
-        what: What the suffix must be that of: "a text or an archive".
+        what: What the service accepts, such as "a text or an archive".
         accepted: The accepted suffixes.
     """
-    ending = PurePosixPath(name).suffix
-    no_ending = f"the ending {ending!r} is not that" if ending else "the name has no ending"
-    cause = name_fault(name) or f"{no_ending} of {what}"
+    suffix = PurePosixPath(name).suffix
+    wrong_suffix = f"the ending {suffix!r} is not that" if suffix else "the name has no ending"
+    cause = name_fault(name) or f"{wrong_suffix} of {what}"
     detail = f"{shown_name(name)}: {cause}. Accepted endings: {accepted}"
     return Problem(422, "file_name_invalid", detail, fields=[("name", cause, name)])
 

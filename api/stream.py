@@ -147,9 +147,8 @@ class Watchers:
     def close(self) -> None:
         """Ends all streams and waiting requests. Call this method on the event loop."""
         self.is_closed = True
-        for events in self._waiting.values():
-            for event in events:
-                event.set()
+        for job_id in self._waiting:
+            self._wake(job_id)
 
     def _wake(self, job_id: str) -> None:
         for event in self._waiting.get(job_id, ()):

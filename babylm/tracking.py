@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from babylm.errors import CommandError
-from babylm.options import load_settings
+from babylm.options import load_service_settings
 from core.errors import RunLocked
 from core.export.tracking.adapters import ADAPTERS, missing_package
 from core.export.tracking.replay import cursor_file, replay
 from core.spec.tracking import TrackerName
 from core.storage.rundir import RunDir
-from jobs.file_modes import apply_umask
 
 MLFLOW_URI = "MLFLOW_TRACKING_URI"
 
@@ -34,8 +33,7 @@ def send(folder: Path, name: TrackerName, *, from_start: bool) -> Sent:
     missing = missing_package(name)
     if missing is not None:
         raise CommandError(missing)
-    settings = load_settings()
-    apply_umask(settings)
+    settings = load_service_settings()
     if name == "mlflow":
         given = settings.mlflow_uri or os.environ.get(MLFLOW_URI)
         os.environ[MLFLOW_URI] = given or settings.default_mlflow_uri

@@ -112,8 +112,8 @@ def train_here(
 
 def _continuation(rundir: RunDir) -> str:
     """Says that an existing run continues, and from which step if it has a resume point."""
-    points = rundir.resume_points()
-    where = f" from step {int(points[0].name[5:])}" if points else ""
+    newest = next(iter(rundir.resume_points()), None)
+    where = "" if newest is None else f" from step {newest}"
     return f"continuing the run in {rundir.root}{where}"
 
 

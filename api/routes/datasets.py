@@ -179,7 +179,7 @@ def record_origin(name: DatasetName, origin: DatasetOrigin, context: InContext) 
 def list_uploads(name: DatasetName, context: InContext) -> list[UnfinishedRead]:
     """Unfinished uploads. To continue one, send `Content-Range` from byte `received` on.
 
-    The dataset need not exist: it exists only after its first upload. Then the list may be empty.
+    A dataset exists only after its first upload. The list for an unknown dataset is not an error.
     """
     found = uploads.unfinished(context.settings.uploads_folder / name)
     return [UnfinishedRead(name=each.name, received=each.received) for each in found]

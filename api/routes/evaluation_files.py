@@ -60,7 +60,7 @@ async def upload(
 def list_uploads(task: TaskName, context: InContext) -> list[UnfinishedRead]:
     """Unfinished uploads. To continue one, send `Content-Range` from byte `received` on.
 
-    The task need not exist: it exists only after its first upload. Then the list may be empty.
+    A task exists only after its first upload. The list for an unknown task is not an error.
     """
     found = uploads.unfinished(_uploads(context.settings.uploads_folder, task))
     return [UnfinishedRead(name=each.name, received=each.received) for each in found]

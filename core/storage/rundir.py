@@ -122,13 +122,15 @@ class RunDir:
         """Resume points: weights, optimizer state, data position, random states."""
         return self.root / "resume"
 
-    def resume_points(self) -> list[Path]:
-        """Folders of resume points, such as `step-000100`, newest first."""
-        if not self.resume.is_dir():
-            return []
-        folders = [path for path in self.resume.iterdir() if path.name.startswith("step-")]
-        named = [path for path in folders if path.name[5:].isdigit()]
-        return sorted(named, key=lambda path: int(path.name[5:]), reverse=True)
+    def resume_point(self, step: int) -> Path:
+        """The folder of the resume point of a step."""
+        return self.resume / f"step-{step:06d}"
+
+    def resume_points(self) -> dict[int, Path]:
+        """The folders of the resume points by step, newest first."""
+        named = [(path.name.removeprefix("step-"), path) for path in self.resume.glob("step-*")]
+        found = {int(number): path for number, path in named if number.isdigit()}
+        return dict(sorted(found.items(), reverse=True))
 
     def checkpoint(self, name: str) -> Path:
         """The folder of the checkpoint called `name`."""

@@ -351,7 +351,7 @@ class Trainer:
 
     def _save(self, kind: CheckpointKind) -> None:
         """Saves a resume point and a checkpoint; at the end, also the averaged weights (`ema`)."""
-        folder = self.rundir.resume / f"step-{self.state.step:06d}"
+        folder = self.rundir.resume_point(self.state.step)
         if self.saved_step != self.state.step:
             self._save_resume_point()
         if kind == "last" and self.components.average is not None:

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.archs import ARCHITECTURES
 from core.sample import write_sample
-from tests.long import one_of
+from tests.long import others_long
 from tests.system.service import running_service, tiny_spec
 from tests.waiting import wait_for
 
@@ -94,7 +94,7 @@ def test_metrics_logs_and_files_of_a_finished_job(service, undisturbed):
         assert hashlib.sha256(content).hexdigest() == file["sha256"]
 
 
-@pytest.mark.parametrize("architecture", one_of(ARCHITECTURES))
+@pytest.mark.parametrize("architecture", others_long(ARCHITECTURES))
 def test_a_killed_run_continues_and_ends_with_the_same_weights(service, undisturbed, architecture):
     job_id = service.submit(tiny_spec(architecture))["id"]
     service.wait_for_step(job_id, 13)

@@ -187,9 +187,10 @@ def _message(answer: httpx.Response, problem: Body) -> str:
     is_one = problem.get("code") == INPUT_INVALID and isinstance(errors, list) and len(errors) == 1
     for error in errors if isinstance(errors, list) else []:
         if isinstance(error, dict):
-            field, message = error.get("field", "request"), error.get("message", "is not valid")
+            field = error.get("field", "request")
+            message = str(error.get("message", "is not valid"))
             explained = f"{field}: {message}"
-            if is_one and message != title:  # `detail` has only the name of the field
+            if is_one and message != title:  # `detail` names the field only
                 return f"{explained} ({answer.status_code})"
             # Skips a field that `detail` explains already.
             if message not in lines[0]:

@@ -124,7 +124,7 @@ def save_resume_point(
     Raises:
         OSError, SafetensorError: If the disk is full; older resume points are kept.
     """
-    final = rundir.resume / f"step-{state.step:06d}"
+    final = rundir.resume_point(state.step)
     final.parent.mkdir(parents=True, exist_ok=True)
 
     def build(folder: Path) -> None:
@@ -137,7 +137,7 @@ def save_resume_point(
         write_manifest(folder)
 
     publish_folder(final, build)
-    for old in rundir.resume_points()[KEPT:]:
+    for old in list(rundir.resume_points().values())[KEPT:]:
         remove_folder(old)
     return final
 
@@ -148,7 +148,7 @@ def newest_resume_point(rundir: RunDir, warn: Callable[[str, str], None]) -> Res
     A resume point is undamaged if its files match its manifest.
     """
     remove_staging(rundir.resume)
-    for folder in rundir.resume_points():
+    for folder in rundir.resume_points().values():
         reason = find_damage(folder, COMPLETE)
         if reason is None:
             return read_resume_point(folder)

@@ -239,7 +239,7 @@ export interface paths {
          * List Uploads
          * @description Unfinished uploads. To continue one, send `Content-Range` from byte `received` on.
          *
-         *     The dataset need not exist: it exists only after its first upload. Then the list may be empty.
+         *     A dataset exists only after its first upload. The list for an unknown dataset is not an error.
          */
         get: operations["list_uploads_v1_datasets__name__uploads_get"];
         put?: never;
@@ -331,7 +331,7 @@ export interface paths {
          * List Uploads
          * @description Unfinished uploads. To continue one, send `Content-Range` from byte `received` on.
          *
-         *     The task need not exist: it exists only after its first upload. Then the list may be empty.
+         *     A task exists only after its first upload. The list for an unknown task is not an error.
          */
         get: operations["list_uploads_v1_evaluations__task__uploads_get"];
         put?: never;

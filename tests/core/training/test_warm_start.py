@@ -10,7 +10,7 @@ from core.checkpoints.initial_weights import require_same_model, take_initial_we
 from core.errors import InitialWeightsInvalid, Stopped
 from core.spec.job import InitFromSpec, JobSpec
 from core.storage.file_hashes import hash_file
-from tests.long import one_of
+from tests.long import others_long
 
 
 def trained(tiny_run, architecture="olmo2"):
@@ -26,7 +26,7 @@ def starting_from(run, data_dir, **source):
     return run
 
 
-@pytest.mark.parametrize("architecture", one_of(["olmo2", "llama4"]))
+@pytest.mark.parametrize("architecture", others_long(["olmo2", "llama4"]))
 def test_a_warm_start_has_the_weights_and_resumes_without_the_parent(
     tiny_run, tmp_path, architecture
 ):
